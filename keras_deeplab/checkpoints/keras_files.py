@@ -1,0 +1,148 @@
+"""Weights in Keras's own files, `.weights.h5` and `.keras`, read and written by layer name.
+
+Keras notes the name of every layer beside its variables. Reading by that name rather than by
+Keras's running numbers (`conv2d_17`) keeps a file valid for the same network without an auxiliary
+head. Only arrays are read: no configuration, no link out of the file, nothing executed.
+"""
+
+import contextlib
+import io
+import pathlib
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+
+from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.checkpoints.state_dict import AUXILIARY_PREFIX, report_mismatch
+from keras_deeplab.files import written_whole
+
+ARCHIVE_MEMBER = "model.weights.h5"  # the weights within a .keras file
+ROOM_FOR_OPTIMIZER = 8  # a .keras file may hold so many times the bytes of the model
+
+
+def load_keras_weights(model, path):
+    """Sets every variable of a model from a `.weights.h5` or `.keras` file.
+
+    Args:
+        model: Model of `keras_deeplab.build`.
+        path: The file. Arrays of float16 are widened to the dtype of the variables.
+
+    Raises:
+        CheckpointError: When the file cannot be read, or names what is missing, left over or of
+            the wrong shape. The model is unchanged then.
+    """
+    targets = {
+        f"{layer.name}/{index}": variable
+        for layer in model.layers
+        for index, variable in enumerate(layer.weights)
+    }
+    auxiliary = AUXILIARY_PREFIX.replace(".", "-")
+    has_auxiliary = any(name.startswith(auxiliary) for name in targets)
+    with _open_weights(pathlib.Path(path), model) as file:
+        datasets = _datasets_by_layer(file, path)
+        left_over = [
+            name
+            for name in datasets
+            if name not in targets and (has_auxiliary or not name.startswith(auxiliary))
+        ]
+        missing = [name for name in targets if name not in datasets]
+        wrong = [
+            f"{name} {datasets[name].shape}, expected {tuple(variable.shape)}"
+            for name, variable in targets.items()
+            if name in datasets and datasets[name].shape != tuple(variable.shape)
+        ]
+        report_mismatch(missing, left_over, wrong, f"{path} does not fit model {model.name!r}")
+        try:
+            arrays = {name: datasets[name][...] for name in targets}
+        except OSError as error:
+            raise CheckpointError(f"{path} is damaged: {error}.") from error
+    for name, variable in targets.items():
+        variable.assign(arrays[name].astype(np.float32))
+
+
+def save_keras_weights(model, path, *, dtype="float32"):
+    """Writes the weights of a model as `.weights.h5`, without optimizer, whole or not at all.
+
+    Args:
+        model: A functional model.
+        path: Target, ending in `.weights.h5`; `keras.Model.load_weights` reads it too.
+        dtype: `"float32"`, or `"float16"` for half the size; loading widens it again.
+    """
+    twin = keras.Model(model.inputs, model.output)  # the same layers, never compiled
+    with written_whole(path) as beside:
+        twin.save_weights(beside)
+        if dtype == "float32":
+            return
+        with (
+            written_whole(beside) as narrow,
+            h5py.File(beside) as source,
+            h5py.File(narrow, "w") as target,
+        ):
+            _copy_as(source, target, dtype)
+
+
+def _copy_as(source, target, dtype):
+    for name, item in source.items():
+        if isinstance(item, h5py.Dataset):
+            target.create_dataset(name, data=item[...].astype(dtype))
+        else:
+            _copy_as(item, target.create_group(name), dtype)
+    target.attrs.update(source.attrs)
+
+
+@contextlib.contextmanager
+def _open_weights(path, model):
+    try:
+        if path.suffix == ".keras":
+            with h5py.File(io.BytesIO(_archived_weights(path, model))) as file:
+                yield file
+        else:
+            with h5py.File(path) as file:
+                yield file
+    except CheckpointError:
+        raise
+    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} cannot be read as Keras weights: {error}.") from error
+
+
+def _archived_weights(path, model):
+    room = ROOM_FOR_OPTIMIZER * 4 * model.count_params()
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo(ARCHIVE_MEMBER).file_size
+        if size > room:
+            raise CheckpointError(
+                f"{path}: {ARCHIVE_MEMBER} unpacks to {size} bytes, more than a model of this "
+                f"size can need ({room})."
+            )
+        return archive.read(ARCHIVE_MEMBER)
+
+
+def _datasets_by_layer(file, path):
+    """`layer name/index` -> dataset, for all layers of a weights file."""
+    layers = _child(file, "layers", h5py.Group, path)
+    datasets = {}
+    for key in layers:
+        variables = _child(_child(layers, key, h5py.Group, path), "vars", h5py.Group, path)
+        if len(variables) and "name" not in variables.attrs:
+            raise CheckpointError(
+                f"{path}: layer {key!r} carries no name. Load and save it with Keras 3.8 or newer."
+            )
+        for index in variables:
+            name = f"{variables.attrs['name']}/{index}"
+            if name in datasets:
+                raise CheckpointError(f"{path} holds {name} twice.")
+            datasets[name] = _child(variables, index, h5py.Dataset, path)
+    return datasets
+
+
+def _child(group, name, kind, path):
+    """A member stored in the file itself: links and external storage could read other files."""
+    link = group.get(name, getlink=True)
+    item = group.get(name) if isinstance(link, h5py.HardLink) else None
+    if not isinstance(item, kind):
+        raise CheckpointError(f"{path} holds no {kind.__name__.lower()} {group.name}/{name}.")
+    if kind is h5py.Dataset and (item.external or item.is_virtual or item.dtype.kind not in "fiu"):
+        raise CheckpointError(f"{path}: {item.name} is not a plain array of numbers.")
+    return item

@@ -1,0 +1,41 @@
+"""The console command `keras-deeplab`: a group whose commands are the files in `scripts/`."""
+
+import importlib.util
+
+import click
+
+from keras_deeplab import __version__
+from keras_deeplab.resources import scripts_dir
+
+
+class Command(click.Command):
+    """A command whose `ValueError`s, meant for people, come without a traceback."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+
+
+class ScriptGroup(click.Group):
+    """Finds commands as files and imports one only when it is run or described."""
+
+    def list_commands(self, context):
+        return sorted(path.stem for path in scripts_dir().glob("*.py") if path.stem[0] != "_")
+
+    def get_command(self, context, name):
+        if name not in self.list_commands(context):
+            return None
+        spec = importlib.util.spec_from_file_location(
+            f"keras_deeplab.scripts.{name}", scripts_dir() / f"{name}.py"
+        )
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.command
+
+
+@click.group(cls=ScriptGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-deeplab")
+def main():
+    """DeepLabV3+ for aerial and satellite images: train, evaluate, predict."""

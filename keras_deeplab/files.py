@@ -1,0 +1,22 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+import pathlib
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Gives a path beside `path` to write to, and renames it to `path` at the end.
+
+    After an error the old file, if any, is still there and the new one is gone. The temporary name
+    keeps the suffixes of `path`: writers choose their format by them.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

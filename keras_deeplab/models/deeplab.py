@@ -1,0 +1,136 @@
+"""The pure builder: a variant name and options in, a functional Keras model out."""
+
+import keras
+
+from keras_deeplab.models import heads
+from keras_deeplab.models.layers import MEAN, STD, ImageInput, ResizeLike
+from keras_deeplab.models.resnet import resnet
+from keras_deeplab.models.variants import BACKBONES, get_variant
+
+AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss beside the main one, as in the reference
+
+
+@keras.saving.register_keras_serializable("keras_deeplab")
+class DeepLabV3Plus(keras.Model):
+    """Functional model that names wrong channels, and whose outputs learn from one label map.
+
+    Stock `compile` cannot match the dict of an auxiliary head to a bare label; here the loss is
+    `loss(logits) + 0.4 loss(aux_logits)`.
+    """
+
+    def __call__(self, inputs, *args, **kwargs):
+        channels = self.input_shape[-1]
+        shape = getattr(inputs, "shape", ())
+        if len(shape) == 4 and shape[-1] not in (channels, None):
+            raise ValueError(
+                f"The model takes images of {channels} channels, got {shape[-1]} channels in shape "
+                f"{tuple(shape)}. Select the channels, or build with another input_shape."
+            )
+        return super().__call__(inputs, *args, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Main loss plus, with an auxiliary head, 0.4 times the same loss of its logits."""
+        if not isinstance(y_pred, dict):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        main = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
+        auxiliary = self.loss(y, y_pred["aux_logits"], sample_weight)
+        return main + AUX_LOSS_WEIGHT * auxiliary
+
+
+def build_model(
+    variant,
+    num_classes,
+    *,
+    output_stride=None,
+    multi_grid=None,
+    input_shape=(None, None, 3),
+    include_preprocessing=True,
+    aux_head=False,
+    resize_logits=True,
+    activation=None,
+    dropout=0.1,
+    sync_batch_norm=False,
+):
+    """Builds a DeepLabV3+ with fresh weights; see `keras_deeplab.build` for the arguments."""
+    spec = get_variant(variant)
+    output_stride = spec.output_stride if output_stride is None else output_stride
+    multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
+    backbone = BACKBONES[spec.depth]
+    _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
+    _check_input_shape(input_shape, include_preprocessing)
+
+    # --- Input ---
+    image = keras.Input(input_shape, name="image", dtype="float32")
+    statistics = {"mean": MEAN, "std": STD} if include_preprocessing else {}
+    x = ImageInput(**statistics, name="preprocessing")(image)
+
+    # --- Backbone, ASPP, decoder ---
+    stages = resnet(
+        x,
+        backbone.blocks,
+        backbone.bottleneck,
+        output_stride=output_stride,
+        multi_grid=multi_grid,
+        sync=sync_batch_norm,
+    )
+    x = heads.aspp(
+        stages[3], backbone.aspp_channels, output_stride=output_stride, sync=sync_batch_norm
+    )
+    x = heads.decoder(
+        x,
+        stages[0],
+        backbone.aspp_channels,
+        backbone.low_level_channels,
+        sync=sync_batch_norm,
+    )
+    outputs = {"logits": heads.classifier(x, num_classes, "decode_head", dropout=dropout)}
+    if aux_head:
+        outputs["aux_logits"] = heads.auxiliary_head(
+            stages[2], backbone.aux_channels, num_classes, dropout=dropout, sync=sync_batch_norm
+        )
+
+    # --- Output: image resolution, optional activation, float32 under every dtype policy ---
+    for key in outputs:
+        if resize_logits:
+            outputs[key] = ResizeLike(dtype="float32", name=key)([outputs[key], image])
+        if activation is not None:
+            outputs[key] = keras.layers.Activation(
+                activation, dtype="float32", name=f"{key}-activation"
+            )(outputs[key])
+    return DeepLabV3Plus(image, outputs if aux_head else outputs["logits"], name=variant)
+
+
+def _check_options(num_classes, output_stride, multi_grid, backbone, dropout):
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(
+            f"num_classes must be a positive integer, got {num_classes!r}. "
+            "Count the classes of your label maps, without the ignore value."
+        )
+    if output_stride not in heads.ASPP_RATES:
+        raise ValueError(
+            f"output_stride must be 8 or 16, got {output_stride!r}. "
+            "8 keeps finer features, 16 takes a quarter of the work in the last stages."
+        )
+    if multi_grid is not None:
+        blocks = backbone.blocks[3]
+        if len(multi_grid) != blocks or any(rate < 1 for rate in multi_grid):
+            raise ValueError(
+                f"multi_grid must hold one dilation of 1 or more for each of the {blocks} blocks "
+                f"of stage 4, got {multi_grid!r}."
+            )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
+
+
+def _check_input_shape(input_shape, include_preprocessing):
+    if len(input_shape) != 3 or input_shape[2] is None or input_shape[2] < 1:
+        raise ValueError(
+            f"input_shape must be (height, width, channels) with known channels, got "
+            f"{tuple(input_shape)!r}; height and width may be None."
+        )
+    if include_preprocessing and input_shape[2] != len(MEAN):
+        raise ValueError(
+            f"The built-in preprocessing normalises 3 RGB channels, got {input_shape[2]} in "
+            f"input_shape {tuple(input_shape)!r}. Normalise the image yourself and pass "
+            "include_preprocessing=False."
+        )

@@ -1,0 +1,135 @@
+"""The logits of one image: whole or by overlapping windows, resized and mirrored."""
+
+import weakref
+
+import keras
+import numpy as np
+
+from keras_deeplab.models.layers import check_image_size
+
+_COMPILED = weakref.WeakKeyDictionary()
+
+
+def logits_function(model):
+    """Function from a float32 NumPy batch `(N, H, W, C)` to the model's float32 logits.
+
+    On TensorFlow it is traced once per model, for every size and batch.
+    """
+    if model not in _COMPILED:
+        _COMPILED[model] = _build_logits_function(model)
+    return _COMPILED[model]
+
+
+def _build_logits_function(model):
+    if any(layer.name.endswith("logits-activation") for layer in model.layers):
+        raise ValueError(
+            "Prediction and evaluation average probabilities of their own softmax and need a model "
+            "of logits: build or load it with activation=None."
+        )
+    reference = weakref.ref(model)  # the cache must not keep the model alive
+
+    def forward(images):
+        outputs = reference()(images, training=False)
+        return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+        forward = tf.function(forward, input_signature=signature)
+    return lambda images: keras.ops.convert_to_numpy(forward(images.astype("float32")))
+
+
+def check_image(model, image):
+    """Raises a `ValueError` when an image does not fit the model.
+
+    Args:
+        model: Model of `keras_deeplab.build`.
+        image: `(H, W, C)`; uint8, or float32 for a model without preprocessing.
+    """
+    channels = model.input_shape[-1]
+    if image.ndim != 3 or image.shape[-1] != channels:
+        raise ValueError(
+            f"Expected an image of shape (height, width, {channels}), got {image.shape}. "
+            "Convert it, or build the model with other input channels."
+        )
+    normalises = model.get_layer("preprocessing").mean is not None
+    if normalises and image.dtype != np.uint8:
+        raise ValueError(
+            f"The model normalises uint8 images 0..255 itself, got {image.dtype}: scale the image "
+            "to uint8, or build the model with include_preprocessing=False."
+        )
+    check_image_size(*image.shape[:2])
+
+
+def resize_bilinear(array, size):
+    """Bilinear with half-pixel centres, no antialias; uint8 is rounded as the reference does.
+
+    Args:
+        array: `(H, W, C)` or `(N, H, W, C)`, uint8 or float32.
+        size: `(height, width)`.
+    """
+    if array.shape[-3:-1] == tuple(size):
+        return array
+    resized = keras.ops.convert_to_numpy(
+        keras.ops.image.resize(
+            array.astype("float32"), size, interpolation="bilinear", antialias=False
+        )
+    )
+    return np.rint(resized).astype(np.uint8) if array.dtype == np.uint8 else resized
+
+
+def window_starts(size, window, stride):
+    """Starts of windows that cover `size` pixels, the last one moved back inside (reference)."""
+    count = max(size - window + stride - 1, 0) // stride + 1
+    return [max(min(index * stride + window, size) - window, 0) for index in range(count)]
+
+
+def batch_logits(model, images, window=None, stride=None):
+    """Logits `(N, H, W, classes)` of images of one size; windows overlap and are averaged."""
+    forward = logits_function(model)
+    height, width = images.shape[1:3]
+    if window is None:
+        return resize_bilinear(forward(images), (height, width))
+    total, count = 0, np.zeros((height, width, 1), np.float32)
+    for top in window_starts(height, window[0], stride[0]):
+        for left in window_starts(width, window[1], stride[1]):
+            area = np.s_[top : top + window[0], left : left + window[1]]
+            part = images[:, area[0], area[1]]
+            logits = resize_bilinear(forward(part), part.shape[1:3])
+            if isinstance(total, int):
+                total = np.zeros((*images.shape[:3], logits.shape[-1]), np.float32)
+            total[:, area[0], area[1]] += logits
+            count[area] += 1
+    return total / count
+
+
+def view_probabilities(model, image, scale, flip, window=None, stride=None):
+    """Softmax of one scale at the size of the image, without and with the mirrored view.
+
+    Args:
+        model: Model of logits.
+        image: `(H, W, C)`.
+        scale: Factor on both sides; the image is resized before it is normalised.
+        flip: Whether the mirrored image is predicted too (in the same batch).
+        window: `(height, width)` of sliding windows, or `None` for the whole image.
+        stride: `(vertical, horizontal)` step of the windows.
+
+    Returns:
+        List of one or two `(H, W, classes)` float32 arrays.
+    """
+    height, width = image.shape[:2]
+    size = int(height * scale + 0.5), int(width * scale + 0.5)
+    check_image_size(*size)
+    view = resize_bilinear(image, size)
+    views = np.stack([view, view[:, ::-1]]) if flip else view[np.newaxis]
+    logits = batch_logits(model, views, window, stride)
+    if flip:
+        logits = np.stack([logits[0], logits[1][:, ::-1]])
+    return list(softmax(resize_bilinear(logits, (height, width))))
+
+
+def softmax(logits):
+    """Softmax over the last axis."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)

@@ -1,0 +1,90 @@
+"""Models with their trained weights: from the zoo by name, or from the folder of a training."""
+
+import json
+import logging
+import pathlib
+
+from keras_deeplab.builder import build
+from keras_deeplab.checkpoints.loading import load_weights
+from keras_deeplab.data.class_table import parse_class_table
+from keras_deeplab.manifest import info, read_manifest, verified_weights
+
+RUN_RECORD = "run.json"  # what `keras-deeplab train` notes of a run: variant, classes, recipe
+
+logger = logging.getLogger("keras_deeplab")
+
+
+def load(name, *, weights=None, num_classes=None, **build_options):
+    """A zoo entry's model with its trained weights.
+
+    Args:
+        name: A name of `list_models()`.
+        weights: A local `.weights.h5` or `.keras` file instead of the entry's weights.
+        num_classes: Another number of classes; the classifiers then start fresh, and a log
+            message says so.
+        **build_options: Options of `build`. Without `aux_head=True` a plain tensor comes out.
+
+    Returns:
+        A functional `keras.Model`, see `build`.
+
+    Raises:
+        ValueError: For an unknown name or an invalid option.
+        CheckpointError: When the weights are missing, altered (SHA-256) or do not fit.
+    """
+    entry = info(name)
+    path = verified_weights(entry) if weights is None else weights
+    trained = len(entry["classes"])
+    model = build(entry["variant"], trained, weights=path, **build_options)
+    if num_classes is None or num_classes == trained:
+        return model
+    return _with_fresh_classifiers(model, entry["variant"], num_classes, build_options)
+
+
+def _with_fresh_classifiers(trained, variant, num_classes, build_options):
+    model = build(variant, num_classes, **build_options)
+    fresh = []
+    for layer in model.layers:
+        if layer.name.endswith("conv_seg"):
+            fresh.append(layer.name.replace("-", "."))
+        elif layer.weights:
+            layer.set_weights(trained.get_layer(layer.name).get_weights())
+    logger.warning(
+        "%d classes instead of %d: %s start from random weights and must be trained.",
+        num_classes,
+        trained.get_layer("decode_head-conv_seg").filters,
+        " and ".join(fresh),
+    )
+    return model
+
+
+def open_model(name_or_run):
+    """A model and its classes, from a zoo name or the folder of a training run.
+
+    Args:
+        name_or_run: A name of `list_models()`, or a folder `keras-deeplab train` wrote; of that
+            the best weights are taken, or the last ones where nothing was validated.
+
+    Returns:
+        `(model, class table)`.
+
+    Raises:
+        ValueError: When it is neither; suggests the nearest zoo names.
+    """
+    folder = pathlib.Path(name_or_run)
+    if name_or_run in read_manifest() or not folder.is_dir():
+        return load(str(name_or_run)), parse_class_table(info(str(name_or_run)))
+    record = read_run(folder)
+    best, last = folder / "best.weights.h5", folder / "last.weights.h5"
+    table = parse_class_table(record, where=str(folder / RUN_RECORD))
+    model = build(record["variant"], len(table))
+    load_weights(model, best if best.exists() else last)
+    return model, table
+
+
+def read_run(folder):
+    """The record of a training run as a dict; a `ValueError` when the folder holds none."""
+    path = pathlib.Path(folder) / RUN_RECORD
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder} is no folder of a training run: {path}: {error}.") from error

@@ -1,0 +1,81 @@
+"""`keras-deeplab evaluate`: metrics of a model on folders of images and masks."""
+
+import json
+import pathlib
+
+import click
+
+from keras_deeplab.cli import Command
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
+OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
+
+
+@click.command("evaluate", cls=Command)
+@click.argument("model")
+@click.option("--images", type=FOLDER, multiple=True, required=True, help="Images; repeatable.")
+@click.option("--masks", type=FOLDER, multiple=True, required=True, help="Their masks, by stem.")
+@click.option("--classes", type=FILE, help="Class table of the masks; the model's by default.")
+@click.option("--flip", is_flag=True, help="Average with the mirrored image.")
+@click.option("--scales", default="1", show_default=True, help="Scales to average, by commas.")
+@click.option("--window", type=click.IntRange(32), help="Predict by windows of this side.")
+@click.option("--stride", type=click.IntRange(1), help="Step of the windows.")
+@click.option("--json", "json_file", type=OUTPUT, help="Write metrics and confusion matrix here.")
+def command(model, images, masks, classes, flip, scales, window, stride, json_file):
+    """Evaluate MODEL, a zoo name or the folder of a training run, at full image size."""
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    import tqdm
+
+    from keras_deeplab.data.class_table import read_class_table
+    from keras_deeplab.data.folder import from_folder
+    from keras_deeplab.evaluation.dataset import evaluate
+    from keras_deeplab.files import written_whole
+    from keras_deeplab.prediction.image import parse_scales
+    from keras_deeplab.zoo import open_model
+
+    network, table = open_model(model)
+    if classes and read_class_table(classes).names != table.names:
+        raise ValueError(f"{classes} holds other classes than {model}: {', '.join(table.names)}.")
+    dataset = from_folder(images, masks, read_class_table(classes) if classes else table)
+    metrics = evaluate(
+        network,
+        tqdm.tqdm(dataset, total=int(dataset.cardinality()), unit="image", leave=False),
+        num_classes=len(table),
+        scales=parse_scales(scales),
+        flip=flip,
+        window=window,
+        stride=stride,
+    )
+    print_metrics(metrics, table)
+    if json_file:
+        result = {**metrics.result(), "confusion": metrics.confusion.tolist()}
+        with written_whole(json_file) as path:
+            path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def print_metrics(metrics, table):
+    """Prints the IoU of each class and the means."""
+    from rich.console import Console
+    from rich.table import Table
+
+    result = metrics.result()
+    per_class = result["per_class"]
+    columns = ("IoU", "Acc", "Fscore")
+    listing = Table("class", "pixels", *columns)
+    labelled = metrics.confusion.sum(axis=1).tolist()
+    for index, name in enumerate(table.names):
+        values = [f"{per_class[column][index]:.4f}" for column in columns]
+        listing.add_row(name, f"{labelled[index]:,}", *values)
+    listing.add_section()
+    means = [f"{result[f'm{column}']:.4f}" for column in columns]
+    listing.add_row("mean of classes", f"{sum(labelled):,}", *means)
+    console = Console()
+    console.print(listing)
+    console.print(f"mIoU {result['mIoU']:.4f}   aAcc {result['aAcc']:.4f}")
+
+
+if __name__ == "__main__":
+    command()

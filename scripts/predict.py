@@ -1,0 +1,66 @@
+"""`keras-deeplab predict`: the classes of one image, as a picture, a mask and a table."""
+
+import pathlib
+
+import click
+
+from keras_deeplab.cli import Command
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
+OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
+
+
+@click.command("predict", cls=Command)
+@click.argument("image", type=FILE)
+@click.option("--model", required=True, help="Zoo name, or the folder of a training run.")
+@click.option("--output", type=OUTPUT, help="Picture: the image, its classes over it, a legend.")
+@click.option("--mask", type=OUTPUT, help="Palette PNG whose values are class indices.")
+@click.option("--flip", is_flag=True, help="Average with the mirrored image.")
+@click.option("--scales", default="1", show_default=True, help="Scales to average, by commas.")
+@click.option("--window", type=click.IntRange(32), help="Predict by windows of this side.")
+@click.option("--stride", type=click.IntRange(1), help="Step of the windows.")
+def command(image, model, output, mask, flip, scales, window, stride):
+    """Predict the class of every pixel of IMAGE and print the area of each class."""
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    import numpy as np
+
+    from keras_deeplab.data.folder import read_image
+    from keras_deeplab.files import written_whole
+    from keras_deeplab.prediction.image import parse_scales, predict
+    from keras_deeplab.prediction.overlay import draw_overlay, palette_png
+    from keras_deeplab.zoo import open_model
+
+    pixels = read_image(image)
+    network, table = open_model(model)
+    probabilities = predict(
+        network, pixels, scales=parse_scales(scales), flip=flip, window=window, stride=stride
+    )
+    labels = probabilities.argmax(-1).astype(np.uint8)
+    if output:
+        with written_whole(output) as path:
+            draw_overlay(pixels, labels, table).save(path)
+    if mask:
+        with written_whole(mask) as path:
+            palette_png(labels, table).save(path)
+    print_areas(labels, table)
+
+
+def print_areas(labels, table):
+    """Prints the pixels and the share of each class."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from keras_deeplab.prediction.overlay import class_areas
+
+    areas = Table("class")
+    areas.add_column("pixels", justify="right")
+    areas.add_column("share", justify="right")
+    for name, area in zip(table.names, class_areas(labels, len(table)).tolist(), strict=True):
+        areas.add_row(name, f"{area:,}", f"{area / labels.size:.1%}")
+    Console().print(areas)
+
+
+if __name__ == "__main__":
+    command()

@@ -1,0 +1,145 @@
+"""`keras-deeplab train`: trains a variant on folders of images and masks."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import sys
+
+import click
+
+from keras_deeplab.cli import Command
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
+OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
+POSITIVE = click.FloatRange(0, min_open=True)
+
+
+def option(*names, **settings):
+    """`click.option` that shows its default."""
+    return click.option(*names, show_default=True, **settings)
+
+
+@click.command("train", cls=Command)
+@option("--model", "variant", required=True, help="Variant, for example r18_d8.")
+@option("--images", type=FOLDER, multiple=True, required=True, help="Images; repeatable.")
+@option("--masks", type=FOLDER, multiple=True, required=True, help="Masks with the same stems.")
+@option("--val-images", type=FOLDER, multiple=True, help="Validation images; repeatable.")
+@option("--val-masks", type=FOLDER, multiple=True, help="Validation masks.")
+@option("--classes", type=FILE, required=True, help="Class table (JSON): names and colours.")
+@option("--output", type=OUTPUT, required=True, help="Folder of the run.")
+@option("--steps", type=click.IntRange(1), default=80_000)
+@option("--crop", type=click.IntRange(32), default=512, help="Side of a sample in pixels.")
+@option("--batch", "batch_size", type=click.IntRange(1), default=16, help="Samples a step.")
+@option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd")
+@option("--lr", "learning_rate", type=POSITIVE, default=0.01, help="First learning rate.")
+@option("--end-lr", "end_learning_rate", type=click.FloatRange(0), default=1e-4)
+@option("--warmup", type=click.IntRange(0), default=0, help="Steps of rising learning rate.")
+@option("--weight-decay", type=click.FloatRange(0), default=5e-4)
+@option("--class-weights", help="Loss factor of each class, separated by commas.")
+@option("--scales", nargs=2, type=POSITIVE, default=(0.5, 2.0), help="Random resize ratios.")
+@option("--rotate/--no-rotate", default=True, help="Turn samples by right angles.")
+@option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
+@option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
+    default="float32",
+)
+@option("--init", default="random", help="random, a weights file, or a zoo name.")
+@option("--validate-every", type=click.IntRange(1), default=250, help="Steps.")
+@option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
+@option("--seed", type=int, default=0)
+@option("--resume", is_flag=True, help="Continue the run in --output where it was last saved.")
+def command(images, masks, val_images, val_masks, classes, output, resume, **options):
+    """Train a DeepLabV3+ on folders of images and masks.
+
+    Masks are class indices or colours, see --classes. The run's folder gets the best and the last
+    weights, the history as CSV and a curve; predict and evaluate take that folder as a model.
+    """
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    from keras_deeplab.data.class_table import read_class_table
+    from keras_deeplab.data.folder import from_folder
+    from keras_deeplab.training.loop import train
+
+    table = read_class_table(classes)
+    recipe = make_recipe(options, len(table))
+    note_run(output, resume, {"variant": options["variant"], **table.to_json()}, recipe, options)
+    model = make_model(options, len(table), recipe.seed)
+    dataset = from_folder(images, masks, table)
+    validation = from_folder(val_images, val_masks, table).cache() if val_images else None
+    try:
+        train(
+            model,
+            dataset,
+            recipe=recipe,
+            output=output,
+            num_classes=len(table),
+            validation=validation,
+            validate_every=options["validate_every"],
+            save_every=options["save_every"],
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        raise click.ClickException("Interrupted. The same command with --resume goes on.") from None
+    click.echo(f"Done: {output}")
+
+
+def make_recipe(options, num_classes):
+    """The `Recipe` of the options; checks the class weights."""
+    from keras_deeplab.training.recipe import Recipe
+
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    values = {name: value for name, value in options.items() if name in fields}
+    if values["class_weights"] is not None:
+        weights = tuple(float(weight) for weight in values["class_weights"].split(","))
+        if len(weights) != num_classes:
+            raise ValueError(f"--class-weights holds {len(weights)} numbers, not {num_classes}.")
+        values["class_weights"] = weights
+    return Recipe(**values)
+
+
+def make_model(options, num_classes, seed):
+    """The model under its precision, with random weights, those of a file or of a zoo entry."""
+    import keras
+
+    from keras_deeplab.builder import build
+    from keras_deeplab.manifest import list_models
+    from keras_deeplab.zoo import load
+
+    keras.utils.set_random_seed(seed)
+    keras.mixed_precision.set_dtype_policy(options["precision"])
+    variant, init, aux_head = options["variant"], options["init"], options["aux_head"]
+    if init == "random":
+        return build(variant, num_classes, aux_head=aux_head)
+    if init not in list_models():
+        return build(variant, num_classes, aux_head=aux_head, weights=init)
+    return load(init, num_classes=num_classes, aux_head=aux_head)
+
+
+def note_run(output, resume, model, recipe, options):
+    """Writes the run's record; when resuming, checks that the options are those of the run."""
+    from keras_deeplab.files import written_whole
+    from keras_deeplab.zoo import RUN_RECORD, read_run
+
+    settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
+    record = {**model, "recipe": dataclasses.asdict(recipe), "settings": settings}
+    record = json.loads(json.dumps(record))  # tuples become lists, as they will be when read
+    if resume:
+        noted = read_run(output)
+        changed = [key for key in record if record[key] != noted[key]]
+        if changed:
+            raise ValueError(
+                f"--resume with other options than {output / RUN_RECORD}: "
+                + "; ".join(f"{key}: {noted[key]} there, {record[key]} here" for key in changed)
+            )
+    elif not (output / RUN_RECORD).exists():
+        record["command"] = shlex.join(["keras-deeplab", "train", *sys.argv[1:]])
+        with written_whole(output / RUN_RECORD) as path:
+            path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command()

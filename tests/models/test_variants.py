@@ -1,0 +1,64 @@
+from models.tester import VariantTester
+
+import keras_deeplab as kd
+
+
+class TestR18D8(VariantTester):
+    variant, depth = "r18_d8", 18
+    dilations = (1, 2, 2, 4)
+
+
+class TestR18D16(VariantTester):
+    variant, depth = "r18_d16", 18
+    dilations = (1, 1, 1, 2)
+
+
+class TestR50D8(VariantTester):
+    variant, depth = "r50_d8", 50
+    dilations = (1, 2, 2, 2, 2, 2, 2, 4, 4)
+
+
+class TestR50D8MG124(VariantTester):
+    variant, depth = "r50_d8_mg124", 50
+    dilations = (1, 2, 2, 2, 2, 2, 1, 2, 4)
+
+
+class TestR50D16(VariantTester):
+    variant, depth = "r50_d16", 50
+    dilations = (1, 1, 1, 1, 1, 1, 1, 2, 2)
+
+
+class TestR50D16MG124(VariantTester):
+    variant, depth = "r50_d16_mg124", 50
+    dilations = (1, 1, 1, 1, 1, 1, 1, 2, 4)
+
+
+class TestR101D8(VariantTester):
+    variant, depth = "r101_d8", 101
+    dilations = (1, *[2] * 22, 2, 4, 4)
+
+
+class TestR101D8MG124(VariantTester):
+    variant, depth = "r101_d8_mg124", 101
+    dilations = (1, *[2] * 22, 1, 2, 4)
+
+
+class TestR101D16(VariantTester):
+    variant, depth = "r101_d16", 101
+    dilations = (*[1] * 23, 1, 2, 2)
+
+
+class TestR101D16MG124(VariantTester):
+    variant, depth = "r101_d16_mg124", 101
+    dilations = (*[1] * 23, 1, 2, 4)
+
+
+def test_every_variant_has_a_tester():
+    tested = {cls.variant for cls in VariantTester.__subclasses__()}
+    assert tested == set(kd.list_variants())
+
+
+def test_list_variants_by_glob_in_natural_order():
+    assert kd.list_variants("r*_d8") == ["r18_d8", "r50_d8", "r101_d8"]
+    assert kd.list_variants("r50*mg124") == ["r50_d8_mg124", "r50_d16_mg124"]
+    assert kd.list_variants("vgg*") == []
