@@ -39,3 +39,7 @@ class ScriptGroup(click.Group):
 @click.version_option(__version__, prog_name="keras-deeplab")
 def main():
     """DeepLabV3+ for aerial and satellite images: train, evaluate, predict."""
+
+
+if __name__ == "__main__":
+    main()

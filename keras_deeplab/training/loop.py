@@ -64,11 +64,15 @@ def train(
                 rotate=recipe.rotate,
             )
             model.fit(
-                batches, epochs=epochs, steps_per_epoch=length, verbose=0, callbacks=callbacks
+                batches,
+                epochs=epochs,
+                steps_per_epoch=length,
+                shuffle=False,
+                verbose=0,
+                callbacks=callbacks,
             )
     finally:
         bar.close()
-    folder.save()
     return folder.rows
 
 

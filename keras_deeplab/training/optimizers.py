@@ -58,7 +58,8 @@ class SGDWithL2(keras.optimizers.SGD):
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
-        gradient = gradient + keras.ops.cast(self.l2, gradient.dtype) * variable.value
+        decay = self.l2 * keras.ops.cast(keras.ops.convert_to_tensor(variable), gradient.dtype)
+        gradient = gradient + decay
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):

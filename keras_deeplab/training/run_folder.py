@@ -10,11 +10,13 @@ import pathlib
 
 import h5py
 import keras
+import numpy as np
 
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.files import written_whole
 
 SEEDS = "seed_generators"  # group in last.weights.h5
+PENDING = "pending_losses"  # its attribute
 COLUMNS = ("step", "loss", "learning_rate", "val_miou", "val_miou_flip")
 
 
@@ -56,6 +58,7 @@ class RunFolder(keras.callbacks.Callback):
         with h5py.File(self.last) as file:
             for layer in _random_layers(model):
                 layer.seed_generator.state.assign(file[SEEDS][layer.name][...])
+            self._losses = file[SEEDS].attrs[PENDING].tolist()
         step = int(model.optimizer.iterations)
         with open(self.folder / "history.csv", newline="", encoding="utf-8") as file:
             self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
@@ -72,32 +75,38 @@ class RunFolder(keras.callbacks.Callback):
         self._loss_sum = total
         if self.step % self.log_every == 0:
             self._add_row()
-        if self.step % self.save_every == 0:
+        # After the last batch of an epoch, validation comes first: a run that is killed in between
+        # must not resume behind it.
+        if self.step % self.save_every == 0 and batch + 1 < self.params["steps"]:
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
-        if "val_miou" not in logs:
-            return
+        if "val_miou" in logs:
+            self._add_validation(logs)
+        self.save()
+        with written_whole(self.folder / "curve.png") as path:
+            plot_history(self.rows, path)
+
+    def _add_validation(self, logs):
         previous = [float(row["val_miou"]) for row in self.rows if row["val_miou"] != ""]
         if not self.rows or int(self.rows[-1]["step"]) != self.step:
             self._add_row()
         self.rows[-1].update({name: logs[name] for name in COLUMNS[3:] if name in logs})
         if not previous or logs["val_miou"] > max(previous):
             save_keras_weights(self.model, self.best)
-        self.save()
-        with written_whole(self.folder / "curve.png") as path:
-            plot_history(self.rows, path)
 
     def save(self):
         """Writes the history and, after it, what it takes to continue."""
         self.write_history()
         with written_whole(self.last) as path:
             self.model.save_weights(path)
-            # Keras leaves out how far the random numbers of dropout have come.
+            # Keras leaves out how far the random numbers of dropout have come; the history needs
+            # the losses that are in no row yet.
             with h5py.File(path, "a") as file:
                 for layer in _random_layers(self.model):
                     state = keras.ops.convert_to_numpy(layer.seed_generator.state)
                     file.create_dataset(f"{SEEDS}/{layer.name}", data=state)
+                file[SEEDS].attrs[PENDING] = np.array(self._losses)
 
     def write_history(self):
         """Writes `history.csv`."""

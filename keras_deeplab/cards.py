@@ -1,0 +1,135 @@
+"""Model cards: a manifest entry as a page for people. Generated, never edited by hand."""
+
+
+def card_text(name, entry):
+    """Markdown of the card of a zoo entry.
+
+    Args:
+        name: Zoo name.
+        entry: The entry, see `zoo/manifest.schema.json`.
+    """
+    return (
+        "\n\n".join(
+            [
+                f"# {name}",
+                "<!-- Generated from zoo/manifest.json by keras-deeplab publish. Do not edit. -->",
+                entry["summary"],
+                _use(name, entry),
+                _results(name, entry),
+                _training(name, entry),
+                _data(entry),
+                "## Not good for\n\n" + _bullets(entry["limits"]),
+                _licences(entry),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _use(name, entry):
+    weights, statistics = entry["weights"], entry["input"]
+    return f"""## Use
+
+```python
+import keras_deeplab as kd
+
+model = kd.load("{name}")
+probabilities = kd.predict(model, image, flip=True)  # image: (H, W, 3) uint8 RGB
+```
+
+| | |
+|---|---|
+| network | {entry["variant"]}, {len(entry["classes"])} classes |
+| input | {statistics["channels"]} 0..255; mean {_numbers(statistics["mean"])}, standard deviation \
+{_numbers(statistics["std"])} applied inside the model |
+| trained on crops of | {entry["crop"]} pixels |
+| weights | `{weights["file"]}`, {weights["bytes"]:,} bytes, stored as {weights["dtype"]} |
+| SHA-256 | `{weights["sha256"]}` |"""
+
+
+def _results(name, entry):
+    measured = entry["measured"]
+    header = "| class | colour | " + " | ".join(record["title"] for record in measured) + " |"
+    rows = [header, "|---|---|" + "---|" * len(measured)]
+    for index, item in enumerate(entry["classes"]):
+        values = " | ".join(_fraction(record["IoU"][index]) for record in measured)
+        rows.append(f"| {item['name']} | {_color(item)} | {values} |")
+    for label, key in (("**mIoU**", "mIoU"), ("aAcc", "aAcc"), ("mAcc", "mAcc")):
+        values = " | ".join(_fraction(record[key]) for record in measured)
+        rows.append(f"| {label} | | {values} |")
+    commands = "\n".join(record["command"] for record in measured)
+    storage = entry["storage"]
+    return f"""## Results
+
+IoU on {entry["dataset"]["validation"]}, {measured[0]["images"]} whole images, \
+{measured[0]["pixels"]:,} labelled pixels, at original size.
+
+{chr(10).join(rows)}
+
+Printed by
+
+```bash
+{commands}
+```
+
+![Confusion matrix]({name}/confusion.png)
+
+Stored as {entry["weights"]["dtype"]}: mIoU {storage["mIoU_stored"]:.5f} at single scale, before \
+rounding {storage["mIoU_trained"]:.5f} ({storage["mIoU_stored"] - storage["mIoU_trained"]:+.5f})."""
+
+
+def _training(name, entry):
+    training = entry["training"]
+    stages = "\n".join(stage["command"] for stage in training["stages"])
+    logs = ", ".join(f"[{stage['title']}](../{stage['log']})" for stage in training["stages"])
+    return f"""## Training
+
+{training["notes"]}
+
+```bash
+{stages}
+```
+
+Hardware: {training["hardware"]}. Logs: {logs}.
+
+![Training curve]({name}/curve.png)
+
+What was tried:
+
+{_bullets(training["tried"])}"""
+
+
+def _data(entry):
+    dataset = entry["dataset"]
+    return f"""## Data
+
+{dataset["title"]}. {dataset["attribution"]}
+
+| | |
+|---|---|
+| training | {dataset["training"]} |
+| validation | {dataset["validation"]} |
+| licence | {dataset["licence"]} |"""
+
+
+def _licences(entry):
+    return f"""## Licences
+
+Code {entry["code_licence"]}, weights {entry["weights"]["licence"]}, data \
+{entry["dataset"]["licence"]}. Paper: {entry["paper"]}."""
+
+
+def _bullets(lines):
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _numbers(values):
+    return ", ".join(str(value) for value in values)
+
+
+def _fraction(value):
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _color(item):
+    return "#{:02x}{:02x}{:02x}".format(*item["rgb"]) if "rgb" in item else ""

@@ -1,0 +1,154 @@
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from reference import golden, golden_model
+
+import keras_deeplab as kd
+from keras_deeplab.checkpoints.keras_files import save_keras_weights
+
+IMAGE = golden.make_image_u8("keras files", 64, 64)[np.newaxis]
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return golden_model(18, aux_head=True)
+
+
+@pytest.fixture(scope="module")
+def files(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    trained.save_weights(folder / "stock.weights.h5")
+    trained.save(folder / "stock.keras")
+    save_keras_weights(trained, folder / "ours.weights.h5")
+    save_keras_weights(trained, folder / "half.weights.h5", dtype="float16")
+    return folder
+
+
+def logits(model):
+    outputs = model(IMAGE, training=False)
+    return np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs)
+
+
+@pytest.mark.parametrize("name", ["stock.weights.h5", "stock.keras", "ours.weights.h5"])
+@pytest.mark.parametrize("aux_head", [True, False])
+def test_loads_with_and_without_auxiliary_head(trained, files, name, aux_head):
+    model = kd.build("r18_d8", 6, aux_head=aux_head, weights=files / name)
+    np.testing.assert_allclose(logits(model), logits(trained), atol=1e-5)
+
+
+def test_stock_keras_reads_what_we_write(trained, files):
+    for name, tolerance in (("ours.weights.h5", 1e-5), ("half.weights.h5", 0.02)):
+        model = kd.build("r18_d8", 6, aux_head=True)
+        model.load_weights(files / name)
+        np.testing.assert_allclose(logits(model), logits(trained), atol=tolerance)
+
+
+def test_float16_halves_the_file_and_rounds_each_value(trained, files):
+    half, full = (files / f"{name}.weights.h5" for name in ("half", "ours"))
+    assert half.stat().st_size < 0.55 * full.stat().st_size
+    model = kd.build("r18_d8", 6, weights=half)
+    kernel = np.asarray(trained.get_layer("backbone-layer4-1-conv2").kernel)
+    loaded = np.asarray(model.get_layer("backbone-layer4-1-conv2").kernel)
+    np.testing.assert_array_equal(loaded, kernel.astype("float16").astype("float32"))
+
+
+def test_an_optimizer_in_the_file_is_no_obstacle(tmp_path):
+    model = kd.build("r18_d16", 3)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    model.save_weights(tmp_path / "training.weights.h5")
+    kd.load_weights(kd.build("r18_d16", 3), tmp_path / "training.weights.h5")
+
+
+def edit(files, tmp_path, change):
+    path = tmp_path / "edited.weights.h5"
+    path.write_bytes((files / "ours.weights.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        change(file["layers"])
+    return path
+
+
+def _rename(layers):
+    layers["conv2d_3/vars"].attrs["name"] = "backbone-layer9-0-conv1"
+
+
+def _drop(layers):
+    del layers["conv2d_3"]
+
+
+def _reshape(layers):
+    del layers["conv2d_3/vars/0"]
+    layers["conv2d_3/vars/0"] = np.zeros((3, 3, 1, 64), "float32")
+
+
+def _external_link(layers):
+    del layers["conv2d_3/vars/0"]
+    layers["conv2d_3/vars/0"] = h5py.ExternalLink("/etc/hostname", "/x")
+
+
+def _soft_link(layers):
+    del layers["conv2d_3/vars/0"]
+    layers["conv2d_3/vars/0"] = h5py.SoftLink("/layers/conv2d_4/vars/0")
+
+
+def _external_storage(layers):
+    variables = layers["conv2d_3/vars"]
+    shape = variables["0"].shape
+    del variables["0"]
+    size = int(np.prod(shape)) * 4
+    variables.create_dataset("0", shape, "float32", external=[("/etc/hostname", 0, size)])
+
+
+def _text(layers):
+    del layers["conv2d_3/vars/0"]
+    layers["conv2d_3/vars/0"] = "text"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_rename, "missing: backbone-layer1-0-conv1/0; 1 left over: backbone-layer9-0-conv1/0"),
+        (_drop, "1 missing"),
+        (_reshape, r"wrong shape: .*\(3, 3, 1, 64\), expected \(3, 3, 64, 64\)"),
+        (_external_link, "holds no dataset"),
+        (_soft_link, "holds no dataset"),
+        (_external_storage, "not a plain array"),
+        (_text, "not a plain array"),
+    ],
+)
+def test_altered_files_are_refused_and_nothing_changes(files, tmp_path, change, message):
+    model = kd.build("r18_d8", 6)
+    before = logits(model)
+    path = edit(files, tmp_path, change)
+    with h5py.File(path) as file:
+        # The layer that the changes touch, under whatever number Keras gave it.
+        assert file["layers/conv2d_3/vars"].attrs if "conv2d_3" in file["layers"] else True
+    with pytest.raises(kd.CheckpointError, match=message):
+        kd.load_weights(model, path)
+    np.testing.assert_array_equal(logits(model), before)
+
+
+def test_unreadable_files(files, tmp_path):
+    model = kd.build("r18_d16", 6)
+    with pytest.raises(kd.CheckpointError, match="does not exist"):
+        kd.load_weights(model, tmp_path / "none.weights.h5")
+    cases = {
+        "page.weights.h5": b"<html>not found</html>",
+        "page.keras": b"<html>not found</html>",
+        "cut.weights.h5": (files / "ours.weights.h5").read_bytes()[:100_000],
+        "weights.bin": b"",
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(kd.CheckpointError, match=name):
+            kd.load_weights(model, tmp_path / name)
+
+
+def test_a_bomb_in_a_keras_file_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(500_000_000))
+    with pytest.raises(kd.CheckpointError, match="unpacks to 500000000 bytes"):
+        kd.load_weights(kd.build("r18_d16", 6), path)

@@ -1,0 +1,98 @@
+"""`predict` against the reference's test-time augmentation and sliding windows."""
+
+import numpy as np
+import pytest
+from reference import TOLERANCE, golden, golden_model, read
+
+import keras_deeplab as kd
+from keras_deeplab.prediction.views import batch_logits, logits_function, window_starts
+
+
+@pytest.fixture(scope="module")
+def model():
+    return golden_model(18)
+
+
+@pytest.fixture(scope="module")
+def bare_model():
+    return golden_model(18, include_preprocessing=False)
+
+
+def test_flip_equals_the_reference(model):
+    case = read("tta/tta_flip.json")["variants"]["uint8"]
+    image = golden.make_image_u8("tta_flip", 96, 128)
+    probabilities = kd.predict(model, image, flip=True)
+    assert probabilities.dtype == np.float32
+    _, y, x = np.array(case["positions_nyx"]).T
+    np.testing.assert_allclose(probabilities[y, x], case["probabilities"], rtol=0, atol=TOLERANCE)
+    histogram = np.bincount(probabilities.argmax(-1).ravel(), minlength=6)
+    moved = np.abs(histogram - case["argmax_histogram"]).sum()
+    assert moved <= 2 * case["pixels_with_margin_below_1e-4"]
+
+
+def test_windows_equal_the_reference(bare_model):
+    case = read("tta/slide_96x128.json")
+    image = golden.make_input("slide_96x128", 1, 96, 128)
+    logits = batch_logits(bare_model, image, (64, 64), (48, 48))
+    n, y, x = np.array(case["logits"]["positions_nyx"]).T
+    np.testing.assert_allclose(logits[n, y, x], case["logits"]["values"], rtol=0, atol=TOLERANCE)
+    histogram = np.bincount(logits.argmax(-1).ravel(), minlength=6)
+    assert np.abs(histogram - case["argmax_histogram"]).sum() <= 4
+    probabilities = kd.predict(bare_model, image[0], window=64, stride=48)
+    np.testing.assert_array_equal(probabilities.argmax(-1), logits[0].argmax(-1))
+
+
+@pytest.mark.parametrize(("size", "window", "stride"), [(100, 32, 20), (64, 64, 48), (40, 64, 48)])
+def test_windows_cover_and_stay_inside(size, window, stride):
+    covered = np.zeros(size, int)
+    for start in window_starts(size, window, stride):
+        assert 0 <= start <= max(size - window, 0)
+        covered[start : start + window] += 1
+    assert covered.min() >= 1
+
+
+def test_scales_average_softmax(model):
+    image = golden.make_image_u8("scales", 64, 80)
+    views = [kd.predict(model, image, scales=(scale,)) for scale in (0.5, 1.0, 1.75)]
+    together = kd.predict(model, image, scales=(0.5, 1.0, 1.75))
+    np.testing.assert_allclose(together, np.mean(views, axis=0), atol=1e-6)
+    np.testing.assert_allclose(together.sum(-1), 1, atol=1e-5)
+
+
+def test_head_resolution_and_auxiliary_outputs_predict_the_same(model):
+    image = golden.make_image_u8("heads", 64, 80)
+    expected = kd.predict(model, image)
+    small = golden_model(18, aux_head=True, resize_logits=False)
+    np.testing.assert_allclose(kd.predict(small, image), expected, atol=1e-4)
+
+
+def test_one_trace_serves_all_sizes():
+    model = kd.build("r18_d16", 2)
+    for size in ((32, 32), (33, 47), (64, 40)):
+        kd.predict(model, np.zeros((*size, 3), "uint8"), flip=True)
+    forward = logits_function(model)
+    compiled = forward.__closure__[0].cell_contents
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "message"),
+    [
+        (np.zeros((20, 64, 3), "uint8"), {}, "height is 20 pixels"),
+        (np.zeros((48, 48, 3), "uint8"), {"scales": (0.5,)}, "height is 24 pixels"),
+        (np.zeros((64, 64, 4), "uint8"), {}, r"\(height, width, 3\), got \(64, 64, 4\)"),
+        (np.zeros((1, 64, 64, 3), "uint8"), {}, "got \\(1, 64, 64, 3\\)"),
+        (np.zeros((64, 64, 3), "float32"), {}, "normalises uint8 images"),
+        (np.zeros((64, 64, 3), "uint8"), {"scales": ()}, "one or more positive factors"),
+        (np.zeros((64, 64, 3), "uint8"), {"stride": 32}, "needs a window"),
+        (np.zeros((64, 64, 3), "uint8"), {"window": 32, "stride": 40}, "between 1 and the window"),
+    ],
+)
+def test_bad_input(model, image, options, message):
+    with pytest.raises(ValueError, match=message):
+        kd.predict(model, image, **options)
+
+
+def test_a_model_of_probabilities_is_refused():
+    with pytest.raises(ValueError, match="activation=None"):
+        kd.predict(kd.build("r18_d16", 2, activation="softmax"), np.zeros((32, 32, 3), "uint8"))
