@@ -12,7 +12,7 @@ def import_tensorflow():
     The messages about CPU features and missing GPUs come from C++ before any log level applies, so
     the error stream itself is held back; it is shown when the import fails.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as held:
         try:
             with _stderr_to(held):

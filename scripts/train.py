@@ -136,7 +136,8 @@ def note_run(output, resume, model, recipe, options):
                 + "; ".join(f"{key}: {noted[key]} there, {record[key]} here" for key in changed)
             )
     elif not (output / RUN_RECORD).exists():
-        record["command"] = shlex.join(["keras-deeplab", "train", *sys.argv[1:]])
+        arguments = sys.argv[2:] if sys.argv[1] == "train" else sys.argv[1:]  # group or script
+        record["command"] = shlex.join(["keras-deeplab", "train", *arguments])
         with written_whole(output / RUN_RECORD) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -36,8 +36,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         scores = [f"{name} {logs[name]:.4f}" for name in logs if name.startswith("val_")]
         if scores:
-            step = int(self.model.optimizer.iterations)
-            self.bar.write(f"step {step}: {', '.join(scores)}", file=sys.stderr)
+            self.bar.write(f"step {self.bar.n}: {', '.join(scores)}", file=sys.stderr)
 
     def close(self):
         """Leaves the bar as it is."""

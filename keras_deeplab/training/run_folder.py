@@ -1,8 +1,8 @@
 """The folder of a training run: weights, history and curve, complete at every moment.
 
-`last.weights.h5` holds model and optimizer, and with the optimizer's step counter all that is
-needed to continue; `best.weights.h5` holds the model with the highest `val_miou`; `history.csv`
-one row per so many steps; `curve.png` its picture.
+`last.weights.h5` holds model, optimizer, step and random state: all that is needed to continue.
+`best.weights.h5` holds the model with the highest `val_miou`, `history.csv` a row per so many
+steps, and `curve.png` is its picture.
 """
 
 import csv
@@ -15,8 +15,7 @@ import numpy as np
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.files import written_whole
 
-SEEDS = "seed_generators"  # group in last.weights.h5
-PENDING = "pending_losses"  # its attribute
+STATE = "run_state"  # group in last.weights.h5: what Keras does not save
 COLUMNS = ("step", "loss", "learning_rate", "val_miou", "val_miou_flip")
 
 
@@ -26,7 +25,7 @@ class RunFolder(keras.callbacks.Callback):
     Args:
         folder: The run's folder.
         save_every: Steps between two `last.weights.h5`.
-        log_every: Steps averaged in a row of the history.
+        log_every: Steps averaged in a row of the history; the end of an epoch closes one too.
     """
 
     def __init__(self, folder, *, save_every=50, log_every=10):
@@ -34,8 +33,9 @@ class RunFolder(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
         self.save_every = save_every
         self.log_every = log_every
+        self.step = 0  # batches seen; the optimizer does not count those that overflow float16
         self.rows = []
-        self._losses = []
+        self._losses = []  # of the batches that are in no row yet
         self._batches, self._loss_sum = 0, 0.0
 
     @property
@@ -46,29 +46,26 @@ class RunFolder(keras.callbacks.Callback):
     def best(self):
         return self.folder / "best.weights.h5"
 
-    @property
-    def step(self):
-        """Steps taken so far."""
-        return int(self.model.optimizer.iterations)
-
     def restore(self, model):
         """Continues where `last.weights.h5` was written; returns the number of steps taken."""
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self.last)
         with h5py.File(self.last) as file:
+            state = file[STATE]
             for layer in _random_layers(model):
-                layer.seed_generator.state.assign(file[SEEDS][layer.name][...])
-            self._losses = file[SEEDS].attrs[PENDING].tolist()
-        step = int(model.optimizer.iterations)
+                layer.seed_generator.state.assign(state[layer.name][...])
+            self._losses = state.attrs["losses"].tolist()
+            self.step = int(state.attrs["step"])
         with open(self.folder / "history.csv", newline="", encoding="utf-8") as file:
-            self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        return step
+            self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= self.step]
+        return self.step
 
     def on_epoch_begin(self, epoch, logs=None):
         self._batches, self._loss_sum = 0, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         # Keras reports the mean since the epoch began; the curve wants the loss of each batch.
+        self.step += 1
         self._batches += 1
         total = logs["loss"] * self._batches
         self._losses.append(total - self._loss_sum)
@@ -81,6 +78,8 @@ class RunFolder(keras.callbacks.Callback):
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
+        if self._losses:
+            self._add_row()
         if "val_miou" in logs:
             self._add_validation(logs)
         self.save()
@@ -89,8 +88,6 @@ class RunFolder(keras.callbacks.Callback):
 
     def _add_validation(self, logs):
         previous = [float(row["val_miou"]) for row in self.rows if row["val_miou"] != ""]
-        if not self.rows or int(self.rows[-1]["step"]) != self.step:
-            self._add_row()
         self.rows[-1].update({name: logs[name] for name in COLUMNS[3:] if name in logs})
         if not previous or logs["val_miou"] > max(previous):
             save_keras_weights(self.model, self.best)
@@ -100,13 +97,12 @@ class RunFolder(keras.callbacks.Callback):
         self.write_history()
         with written_whole(self.last) as path:
             self.model.save_weights(path)
-            # Keras leaves out how far the random numbers of dropout have come; the history needs
-            # the losses that are in no row yet.
             with h5py.File(path, "a") as file:
+                state = file.create_group(STATE)
+                state.attrs.update(step=self.step, losses=np.array(self._losses))
                 for layer in _random_layers(self.model):
-                    state = keras.ops.convert_to_numpy(layer.seed_generator.state)
-                    file.create_dataset(f"{SEEDS}/{layer.name}", data=state)
-                file[SEEDS].attrs[PENDING] = np.array(self._losses)
+                    # How far the random numbers of dropout have come.
+                    state[layer.name] = keras.ops.convert_to_numpy(layer.seed_generator.state)
 
     def write_history(self):
         """Writes `history.csv`."""
@@ -123,7 +119,7 @@ class RunFolder(keras.callbacks.Callback):
         self.rows.append(
             {
                 "step": self.step,
-                "loss": f"{sum(self._losses) / max(len(self._losses), 1):.6g}",
+                "loss": f"{sum(self._losses) / len(self._losses):.6g}",
                 "learning_rate": f"{float(optimizer.learning_rate):.6g}",
                 "val_miou": "",
                 "val_miou_flip": "",
