@@ -26,6 +26,8 @@ def known_calls(allowance):
     """
     mapping = functools.partial(_ordered_dict, allowance=allowance)
     calls = {
+        "__builtin__.set": _members,
+        "builtins.set": _members,
         "collections.OrderedDict": mapping,
         "_codecs.encode": functools.partial(_encode, allowance=allowance),
         "__builtin__.bytes": _empty_bytes,
@@ -144,6 +146,10 @@ def _encode(args, allowance):
 
 def _empty_bytes(args):
     return b"" if args == () else NotImplemented
+
+
+def _members(args):
+    return args[0] if len(args) == 1 and isinstance(args[0], list) else NotImplemented
 
 
 def _size(args):
