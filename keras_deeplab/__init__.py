@@ -22,6 +22,7 @@ _HOMES = {
     "load_state_dict": "keras_deeplab.checkpoints.state_dict",
     "load_weights": "keras_deeplab.checkpoints.loading",
     "predict": "keras_deeplab.prediction.image",
+    "read_torch_checkpoint": "keras_deeplab.checkpoints.torch_files",
     "train": "keras_deeplab.training.loop",
 }
 _MODULES = {
