@@ -38,7 +38,8 @@ def build(
         activation: Keras activation on the outputs, for example `"softmax"`; `None` for logits.
         dropout: Rate of the channel dropout before the classifiers, in [0, 1).
         sync_batch_norm: Whether batch statistics are shared across replicas.
-        weights: A weights file for `load_weights`, or `None` for fresh weights.
+        weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`, or `None` for fresh
+            weights.
 
     Returns:
         A functional `keras.Model` from `(N, H, W, channels)` to float32 logits

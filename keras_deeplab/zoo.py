@@ -19,7 +19,7 @@ def load(name, *, weights=None, num_classes=None, **build_options):
 
     Args:
         name: A name of `list_models()`.
-        weights: A local `.weights.h5` or `.keras` file instead of the entry's weights.
+        weights: A local `.weights.h5`, `.keras` or `.pth` file instead of the entry's weights.
         num_classes: Another number of classes; the classifiers then start fresh, and a log
             message says so.
         **build_options: Options of `build`. Without `aux_head=True` a plain tensor comes out.

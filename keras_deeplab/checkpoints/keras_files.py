@@ -14,10 +14,12 @@ import h5py
 import keras
 import numpy as np
 
+from keras_deeplab.checkpoints.channels import FIRST_CONVOLUTION, adapt_channels, is_adaptable
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.state_dict import AUXILIARY_PREFIX, report_mismatch
 from keras_deeplab.files import written_whole
 
+FIRST_KERNEL = f"{FIRST_CONVOLUTION.replace('.', '-')}/0"
 ARCHIVE_MEMBER = "model.weights.h5"  # the weights within a .keras file
 ROOM_FOR_OPTIMIZER = 8  # a .keras file may hold so many times the bytes of the model
 
@@ -40,7 +42,8 @@ def load_keras_weights(model, path):
     }
     auxiliary = AUXILIARY_PREFIX.replace(".", "-")
     has_auxiliary = any(name.startswith(auxiliary) for name in targets)
-    with _open_weights(pathlib.Path(path), model) as file:
+    room = ROOM_FOR_OPTIMIZER * 4 * model.count_params()
+    with _open_weights(pathlib.Path(path), room) as file:
         datasets = _datasets_by_layer(file, path)
         left_over = [
             name
@@ -51,7 +54,7 @@ def load_keras_weights(model, path):
         wrong = [
             f"{name} {datasets[name].shape}, expected {tuple(variable.shape)}"
             for name, variable in targets.items()
-            if name in datasets and datasets[name].shape != tuple(variable.shape)
+            if name in datasets and not _fits(name, datasets[name].shape, tuple(variable.shape))
         ]
         report_mismatch(missing, left_over, wrong, f"{path} does not fit model {model.name!r}")
         try:
@@ -59,7 +62,21 @@ def load_keras_weights(model, path):
         except OSError as error:
             raise CheckpointError(f"{path} is damaged: {error}.") from error
     for name, variable in targets.items():
-        variable.assign(arrays[name].astype(np.float32))
+        array = arrays[name].astype(np.float32)
+        if name == FIRST_KERNEL:
+            array = adapt_channels(array, variable.shape[2], axis=2)
+        variable.assign(array)
+
+
+def _fits(name, found, expected):
+    return found == expected or (name == FIRST_KERNEL and is_adaptable(found, expected, axis=2))
+
+
+def layer_shapes(path):
+    """`layer name/index` -> shape of every variable in a `.weights.h5` file."""
+    path = pathlib.Path(path)
+    with _open_weights(path, room=0) as file:
+        return {name: data.shape for name, data in _datasets_by_layer(file, path).items()}
 
 
 def save_keras_weights(model, path, *, dtype="float32"):
@@ -93,28 +110,29 @@ def _copy_as(source, target, dtype):
 
 
 @contextlib.contextmanager
-def _open_weights(path, model):
+def _open_weights(path, room):
     try:
         if path.suffix == ".keras":
-            with h5py.File(io.BytesIO(_archived_weights(path, model))) as file:
+            with h5py.File(io.BytesIO(_archived_weights(path, room))) as file:
                 yield file
         else:
             with h5py.File(path) as file:
                 yield file
     except CheckpointError:
         raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist.") from error
     except (OSError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} cannot be read as Keras weights: {error}.") from error
 
 
-def _archived_weights(path, model):
-    room = ROOM_FOR_OPTIMIZER * 4 * model.count_params()
+def _archived_weights(path, room):
     with zipfile.ZipFile(path) as archive:
         size = archive.getinfo(ARCHIVE_MEMBER).file_size
         if size > room:
             raise CheckpointError(
-                f"{path}: {ARCHIVE_MEMBER} unpacks to {size} bytes, more than a model of this "
-                f"size can need ({room})."
+                f"{path}: {ARCHIVE_MEMBER} unpacks to {size} bytes, more than the model can need "
+                f"({room})."
             )
         return archive.read(ARCHIVE_MEMBER)
 

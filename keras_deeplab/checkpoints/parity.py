@@ -1,0 +1,98 @@
+"""How closely a converted network follows the reference, stage by stage."""
+
+import keras
+import numpy as np
+
+NEAR_TIE = 1e-3  # logits closer than this may change places by rounding alone
+_BLOCK_OUTPUT = "-relu"
+_HEAD_STAGES = {
+    "aspp_image_pool": "decode_head-image_pool-1-activate",
+    "aspp_0": "decode_head-aspp_modules-0-activate",
+    "aspp_1": "decode_head-aspp_modules-1-pointwise_conv-activate",
+    "aspp_2": "decode_head-aspp_modules-2-pointwise_conv-activate",
+    "aspp_3": "decode_head-aspp_modules-3-pointwise_conv-activate",
+    "aspp_bottleneck": "decode_head-bottleneck-activate",
+    "c1_bottleneck": "decode_head-c1_bottleneck-activate",
+    "sep_bottleneck_0": "decode_head-sep_bottleneck-0-pointwise_conv-activate",
+    "sep_bottleneck_1": "decode_head-sep_bottleneck-1-pointwise_conv-activate",
+    "logits": "decode_head-conv_seg",
+    "aux_convs": "auxiliary_head-convs-0-activate",
+    "aux_logits": "auxiliary_head-conv_seg",
+}
+
+
+def stage_layers(model):
+    """Stage name -> name of the layer that puts it out, in the order of the network."""
+    names = [layer.name for layer in model.layers]
+    stages = {"stem": "backbone-stem-8", "maxpool": "backbone-maxpool"}
+    for stage in ("layer1", "layer2", "layer3", "layer4"):
+        outputs = [
+            name
+            for name in names
+            if name.startswith(f"backbone-{stage}-") and name.endswith(_BLOCK_OUTPUT)
+        ]
+        stages[stage] = max(outputs, key=lambda name: int(name.split("-")[2]))
+    return stages | {stage: name for stage, name in _HEAD_STAGES.items() if name in names}
+
+
+def stage_outputs(model, image):
+    """Stage name -> NumPy array `(N, h, w, channels)` for a normalised image batch.
+
+    Args:
+        model: Model of `keras_deeplab.build` with `include_preprocessing=False`.
+        image: `(N, H, W, channels)` float32, normalised.
+    """
+    outputs = {stage: model.get_layer(name).output for stage, name in stage_layers(model).items()}
+    values = keras.Model(model.input, outputs)(image, training=False)
+    return {stage: keras.ops.convert_to_numpy(value) for stage, value in values.items()}
+
+
+def parity_report(model, image, reference=None):
+    """One row per stage: statistics, and differences from reference values where given.
+
+    Args:
+        model: Model of `keras_deeplab.build` with `include_preprocessing=False`.
+        image: `(N, H, W, channels)` float32, normalised.
+        reference: Mapping of stage names to the arrays `(N, h, w, channels)` of the reference.
+
+    Returns:
+        List of dicts with `stage`, `shape`, `mean`, `std`, `abs_max`; with a reference value also
+        `max_difference` and, for logits, `argmax_agreement` (fraction of positions whose class is
+        the same, those whose two best logits lie within 1e-3 left out).
+
+    Raises:
+        ValueError: When the reference names a stage the model lacks, or its shape differs.
+    """
+    outputs = stage_outputs(model, image)
+    reference = reference or {}
+    unknown = sorted(reference.keys() - outputs.keys())
+    if unknown:
+        raise ValueError(f"Reference values of unknown stages {unknown}; known: {list(outputs)}.")
+    return [_row(stage, value, reference.get(stage)) for stage, value in outputs.items()]
+
+
+def _row(stage, value, expected):
+    row = {
+        "stage": stage,
+        "shape": list(value.shape),
+        "mean": float(value.mean()),
+        "std": float(value.std()),
+        "abs_max": float(np.abs(value).max()),
+    }
+    if expected is None:
+        return row
+    if expected.shape != value.shape:
+        raise ValueError(f"Reference {stage} is {expected.shape}, the model's {value.shape}.")
+    row["max_difference"] = float(np.abs(value - expected).max())
+    if stage.endswith("logits"):
+        row["argmax_agreement"] = _agreement(value, expected)
+    return row
+
+
+def _agreement(value, expected):
+    if value.shape[-1] < 2:
+        return 1.0
+    best = np.sort(expected, axis=-1)[..., -2:]
+    clear = best[..., 1] - best[..., 0] > NEAR_TIE
+    same = value.argmax(-1) == expected.argmax(-1)
+    return float(same[clear].mean()) if clear.any() else 1.0

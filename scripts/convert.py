@@ -1,0 +1,98 @@
+"""`keras-deeplab convert`: weights between PyTorch's `.pth` and Keras's `.weights.h5`."""
+
+import json
+import pathlib
+
+import click
+
+from keras_deeplab.cli import Command
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
+OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
+
+
+@click.command("convert", cls=Command)
+@click.argument("file", type=FILE)
+@click.option("--variant", required=True, help="The network, for example r50_d8.")
+@click.option("--output", type=OUTPUT, help="Target: .weights.h5, or .pth with --to-torch.")
+@click.option("--to-torch", is_flag=True, help="Write a .pth file that PyTorch loads.")
+@click.option("--parity", is_flag=True, help="Report every stage of the network.")
+@click.option("--reference", type=FILE, help="NPZ of 'input' and the reference's stages, NHWC.")
+@click.option("--report", type=OUTPUT, help="Write the parity report here as JSON.")
+def command(file, variant, output, to_torch, parity, reference, report):
+    """Convert FILE, the weights of a whole network, and check the result.
+
+    A .pth file of mmsegmentation's DeepLabV3+ becomes .weights.h5; --to-torch goes the other way.
+    The classes, the input channels and the auxiliary head are those of FILE.
+    """
+    if not (output or parity):
+        raise click.UsageError("Nothing to do: give --output, --parity or both.")
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    from keras_deeplab.checkpoints.inspection import build_for
+    from keras_deeplab.checkpoints.keras_files import save_keras_weights
+    from keras_deeplab.checkpoints.state_dict import to_state_dict
+    from keras_deeplab.checkpoints.torch_writer import write_torch_checkpoint
+
+    model = build_for(file, variant)
+    if output and to_torch:
+        write_torch_checkpoint(output, to_state_dict(model), {"variant": variant})
+    elif output:
+        if not output.name.endswith(".weights.h5"):
+            raise ValueError(f"{output}: the target's name must end in .weights.h5.")
+        save_keras_weights(model, output)
+    if parity:
+        rows = make_report(model, reference)
+        print_report(rows)
+        if report:
+            write_report(report, {"file": file.name, "variant": variant, "stages": rows})
+
+
+def make_report(model, reference):
+    """Rows of the parity report, on the reference's input or on fixed noise."""
+    import numpy as np
+
+    from keras_deeplab.checkpoints.parity import parity_report
+
+    if reference is None:
+        shape = (1, 128, 128, model.input_shape[-1])
+        noise = np.random.default_rng(0).standard_normal(shape).astype("float32")
+        return parity_report(model, noise)
+    with np.load(reference, allow_pickle=False) as values:
+        if "input" not in values:
+            raise ValueError(f"{reference} holds no 'input' (N, H, W, channels), normalised.")
+        stages = {name: values[name] for name in values.files if name != "input"}
+        return parity_report(model, values["input"], stages)
+
+
+def print_report(rows):
+    """Prints the parity report as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "shape")
+    for title in ("mean", "std", "max |value|", "max |difference|", "same class"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        difference, agreement = row.get("max_difference"), row.get("argmax_agreement")
+        table.add_row(
+            row["stage"],
+            " x ".join(map(str, row["shape"])),
+            *(f"{row[key]:.6f}" for key in ("mean", "std", "abs_max")),
+            "" if difference is None else f"{difference:.2e}",
+            "" if agreement is None else f"{agreement:.4%}",
+        )
+    Console().print(table)
+
+
+def write_report(path, report):
+    """Writes the parity report as JSON."""
+    from keras_deeplab.files import written_whole
+
+    with written_whole(path) as beside:
+        beside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    command()
