@@ -224,6 +224,14 @@ def test_depth_bombs(kinds, depth, read, packed):
     assert list(read(packed(elsewhere), memory=limit).state_dict) == ["w"]
 
 
+def test_rebuilding_within_rebuilding(read, packed):
+    function = b"ctorch._tensor\n_rebuild_from_type_v2\n"
+    nested = function + b"(" + (function + b"ctorch\nTensor\n(") * 3000 + b"tN" * 3000 + b"tR"
+    refused(
+        read, packed(checkpoint(tensors=b"}" + text("w") + nested + b"s")), "not a plain tensor"
+    )
+
+
 def test_a_deep_tuple_is_no_key(read, packed):
     key = b")" + b"\x85" * DEEP
     with pytest.raises(kd.CheckpointError, match="a dict key is"):
