@@ -1,6 +1,7 @@
 """Random damage to valid and hostile files: a checkpoint or a `CheckpointError`, nothing else."""
 
 import collections
+import contextlib
 import functools
 import os
 import pathlib
@@ -81,12 +82,25 @@ def archived(index):
     return entries.pop("data.pkl"), entries
 
 
+@contextlib.contextmanager
+def little_memory():
+    """Lets allocations of more than `ROOM` beyond what the process has fail."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 def check(folder, data, outcomes):
     """Reads a file; any exception but `CheckpointError` is a failure, `MemoryError` included."""
     path = folder / "fuzzed.pth"
     path.write_bytes(data)
     try:
-        found = kd.read_torch_checkpoint(path)
+        with little_memory():
+            found = kd.read_torch_checkpoint(path)
     except kd.CheckpointError as error:
         assert "fuzzed.pth: " in str(error)
         outcomes["refused"] += 1
@@ -144,13 +158,8 @@ def fuzz(folder, examples, derandomize):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working folder, and little memory to allocate beyond what the process has."""
     monkeypatch.chdir(tmp_path)
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, limits[1]))
-    yield tmp_path
-    resource.setrlimit(resource.RLIMIT_AS, limits)
+    return tmp_path
 
 
 def test_damaged_files_are_read_or_refused(folder):

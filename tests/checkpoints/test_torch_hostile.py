@@ -227,9 +227,8 @@ def test_depth_bombs(kinds, depth, read, packed):
 def test_rebuilding_within_rebuilding(read, packed):
     function = b"ctorch._tensor\n_rebuild_from_type_v2\n"
     nested = function + b"(" + (function + b"ctorch\nTensor\n(") * 3000 + b"tN" * 3000 + b"tR"
-    refused(
-        read, packed(checkpoint(tensors=b"}" + text("w") + nested + b"s")), "not a plain tensor"
-    )
+    tensors = b"}(" + text("v") + tensor() + text("w") + nested + b"u"
+    refused(read, packed(checkpoint(tensors=tensors)), "not a plain tensor")
 
 
 def test_a_deep_tuple_is_no_key(read, packed):
