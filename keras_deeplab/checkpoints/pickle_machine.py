@@ -6,15 +6,13 @@ and refuses every other. Names stay names, calls become stand-ins except for the
 and no length is believed before the bytes are there.
 """
 
-import struct
-
 from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.checkpoints.pickle_state import MAX_NAME_BYTES, PickleState
 from keras_deeplab.checkpoints.pickled_values import Name, StandIn, check_key, shown
 
 MAX_OPCODES = 500_000  # 60,000 in the largest checkpoint with optimizer of the zoo's networks
 MAX_PROTOCOL = 5
 MAX_INTEGER_BYTES = 255
-MAX_NAME_BYTES = 1024
 
 _OPCODES = {}
 
@@ -29,7 +27,7 @@ def _opcode(code, *args):
     return register
 
 
-class PickleMachine:
+class PickleMachine(PickleState):
     """Runs the opcodes of pickles in a buffer.
 
     Args:
@@ -40,7 +38,7 @@ class PickleMachine:
     """
 
     def __init__(self, data, calls, persistent):
-        self._data = data
+        super().__init__(data)
         self._calls = calls
         self._persistent = persistent
 
@@ -57,10 +55,7 @@ class PickleMachine:
         Raises:
             CheckpointError: When the pickle is damaged, or of a kind `torch.save` does not write.
         """
-        self._position = start
-        self._stack = []
-        self._marks = []
-        self._memo = {}
+        self._reset(start)
         for _ in range(MAX_OPCODES):
             code = self._take(1)[0]
             if code == ord("."):
@@ -77,56 +72,7 @@ class PickleMachine:
             method(self, *args)
         raise CheckpointError(f"the pickle has more than {MAX_OPCODES} opcodes.")
 
-    # Bytes
-
-    def _take(self, count):
-        end = self._position + count
-        if end > len(self._data):
-            raise CheckpointError(
-                f"the pickle is cut short: {count} bytes expected at byte {self._position}, "
-                f"{len(self._data) - self._position} left."
-            )
-        taken = self._data[self._position : end]
-        self._position = end
-        return taken
-
-    def _number(self, form):
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
-
-    def _text(self, data):
-        try:
-            return str(data, "utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise CheckpointError("the pickle holds text that is not UTF-8.") from error
-
-    def _line(self):
-        length = bytes(self._data[self._position : self._position + MAX_NAME_BYTES]).find(b"\n")
-        if length < 0:
-            raise CheckpointError(f"the pickle holds a name over {MAX_NAME_BYTES} bytes.")
-        return self._text(self._take(length + 1)[:length])
-
     # Stack
-
-    def _floor(self):
-        return self._marks[-1] if self._marks else 0
-
-    def _top(self):
-        if len(self._stack) <= self._floor():
-            raise CheckpointError("the pickle takes a value from its empty stack.")
-        return self._stack[-1]
-
-    def _pop(self):
-        value = self._top()
-        self._stack.pop()
-        return value
-
-    def _pop_to_mark(self):
-        if not self._marks:
-            raise CheckpointError("the pickle lacks a mark.")
-        mark = self._marks.pop()
-        values = self._stack[mark:]
-        del self._stack[mark:]
-        return values
 
     @_opcode("(")
     def _mark(self):

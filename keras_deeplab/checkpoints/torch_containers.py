@@ -145,9 +145,11 @@ class LegacyContainer:
         self._references = {}
         machine = PickleMachine(data, calls, self._register)
         magic, position = machine.run()
-        protocol, position = machine.run(position)
-        if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL:
+        if magic != LEGACY_MAGIC:
             raise CheckpointError("the file is a pickle, but not one of torch.save.")
+        protocol, position = machine.run(position)
+        if protocol != LEGACY_PROTOCOL:
+            raise CheckpointError("the file is of an unknown version of the legacy format.")
         _, position = machine.run(position)  # byte order and integer sizes of the writing machine
         start = position
         self.value, position = machine.run(start)

@@ -85,15 +85,17 @@ def _unwrap(args):
 
 def _rebuild_with_attributes(args):
     match args:
-        case (Name(name=name), Name(), tuple(inner), _) if name in TENSOR_CALLS:
-            return TENSOR_CALLS[name](inner)
+        case (Name(name=name), Name(), tuple(inner), _) if name in _PLAIN_CALLS:
+            return _PLAIN_CALLS[name](inner)
     return NotImplemented
 
 
-TENSOR_CALLS = {
+_PLAIN_CALLS = {
     "torch._utils._rebuild_tensor": _rebuild,
     "torch._utils._rebuild_tensor_v2": _rebuild,
     "torch._utils._rebuild_tensor_v3": _rebuild_with_dtype,
+}
+TENSOR_CALLS = _PLAIN_CALLS | {
     "torch._utils._rebuild_parameter": _unwrap,
     "torch._utils._rebuild_parameter_with_state": _unwrap,
     "torch._tensor._rebuild_from_type": _rebuild_with_attributes,
