@@ -20,6 +20,11 @@ TIMEOUTS = (10.0, 30.0)  # seconds to connect, and between two pieces of the bod
 MAX_BYTES = 2 * 2**30  # of a file whose size the caller does not know
 CHUNK = 2**16  # so much is lost at most when a connection is cut
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
+PASSING = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,  # a cut connection, also of a body without chunks
+)
 HINTS = {401: "access is refused", 403: "access is refused", 404: "no such file is there"}
 
 logger = logging.getLogger("keras_deeplab")
@@ -69,9 +74,8 @@ def download(url, part, sha256, size=None):
 def shown(url):
     """A URL for messages: without user, password and query, which may hold secrets."""
     parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(
-        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
-    )
+    host = parts.netloc.rpartition("@")[2]
+    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def _attempt(url, part, sha256, size):
@@ -179,18 +183,10 @@ def _network_errors(url):
     try:
         yield
     except requests.RequestException as error:
-        cause = error
-        while cause.__context__ not in (
-            None,
-            outer,
-        ):  # the operating system's words, without the wrapping
+        cause = error  # down to the operating system's words, without the wrapping
+        while cause.__context__ not in (None, outer):
             cause = cause.__context__
-        passing = (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        )
-        if isinstance(error, passing) and not isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(error, PASSING) and not isinstance(cause, ssl.SSLCertVerificationError):
             raise _Interrupted(f"{type(error).__name__}, {cause}") from error
         raise DownloadError(f"{shown(url)}: {type(error).__name__}, {cause}.") from error
 

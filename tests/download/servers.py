@@ -29,7 +29,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self._headers()
         end = server.cuts.pop(0) if server.cuts else len(body)
         for start in range(0, end, 50_000):
-            self.wfile.write(body[start : min(start + 50_000, end)])
+            server.sent += self.wfile.write(body[start : min(start + 50_000, end)])
             time.sleep(server.pause)
         self.close_connection = True
 
@@ -80,7 +80,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.cuts = []  # bytes of the body after which the connections are cut
         self.ranges = "honoured"
         self.declared = True  # whether a Content-Length is sent
-        self.pause = 0.0
+        self.pause = 0.0  # seconds after each 50 kB
+        self.sent = 0  # bytes of bodies
         self.seen = []  # (path, Range header) of each request
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.url = f"{self.address}/v1/{NAME}"

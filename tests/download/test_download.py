@@ -115,6 +115,13 @@ def test_limit_of_unknown_sizes(server, home, monkeypatch, declared):
     assert files_in(home) == []
 
 
+def test_endless_body_is_broken_off(server):
+    server.declared, server.pause = False, 0.05
+    with pytest.raises(DownloadError, match="sends more than the 100000 bytes"):
+        fetch(server.url, SHA256, size=100_000)
+    assert server.sent < 500_000
+
+
 def test_cut_without_declared_length(server):
     server.declared, server.cuts = False, [300_000]
     assert fetch(server.url, SHA256).read_bytes() == CONTENT
