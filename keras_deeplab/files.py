@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and their hashes."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 
@@ -20,3 +21,9 @@ def written_whole(path):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def file_sha256(path):
+    """SHA-256 of a file as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

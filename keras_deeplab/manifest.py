@@ -1,10 +1,10 @@
 """The zoo's manifest: one record holds everything needed to use and to judge a weight."""
 
 import functools
-import hashlib
 import json
 
 from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.files import file_sha256
 from keras_deeplab.models.variants import match_names, unknown_name
 from keras_deeplab.resources import zoo_dir
 
@@ -61,9 +61,3 @@ def verified_weights(entry):
             f"{record['sha256']}. Reinstall keras_deeplab."
         )
     return path
-
-
-def file_sha256(path):
-    """SHA-256 of a file as 64 hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
