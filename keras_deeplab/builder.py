@@ -2,6 +2,8 @@
 
 from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.models.deeplab import build_model
+from keras_deeplab.models.variants import get_variant
+from keras_deeplab.trained_weights import imagenet_backbone
 
 
 def build(
@@ -38,8 +40,8 @@ def build(
         activation: Keras activation on the outputs, for example `"softmax"`; `None` for logits.
         dropout: Rate of the channel dropout before the classifiers, in [0, 1).
         sync_batch_norm: Whether batch statistics are shared across replicas.
-        weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`, or `None` for fresh
-            weights.
+        weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`; `"imagenet"` for the
+            published backbone, fetched if need be; or `None` for fresh weights.
 
     Returns:
         A functional `keras.Model` from `(N, H, W, channels)` to float32 logits
@@ -48,6 +50,7 @@ def build(
     Raises:
         ValueError: For an unknown variant or an invalid option.
         CheckpointError: When `weights` does not fit.
+        DownloadError: When the ImageNet weights cannot be had.
 
     Example:
 
@@ -68,6 +71,8 @@ def build(
         dropout=dropout,
         sync_batch_norm=sync_batch_norm,
     )
+    if weights == "imagenet":
+        weights = imagenet_backbone(get_variant(variant).depth)
     if weights is not None:
         load_weights(model, weights)
     return model

@@ -8,22 +8,25 @@ def card_text(name, entry):
         name: Zoo name.
         entry: The entry, see `zoo/manifest.schema.json`.
     """
-    return (
-        "\n\n".join(
-            [
-                f"# {name}",
-                "<!-- Generated from zoo/manifest.json by keras-deeplab publish. Do not edit. -->",
-                entry["summary"],
-                _use(name, entry),
-                _results(name, entry),
-                _training(name, entry),
-                _data(entry),
-                "## Not good for\n\n" + _bullets(entry["limits"]),
-                _licences(entry),
-            ]
-        )
-        + "\n"
-    )
+    sections = [
+        f"# {name}",
+        "<!-- Generated from zoo/manifest.json by keras-deeplab publish. Do not edit. -->",
+        entry["summary"],
+    ]
+    if "unavailable" in entry:
+        sections.append(f"> {entry['unavailable']}")
+    if entry["weights"]:
+        sections.append(_use(name, entry))
+    if "source" in entry:
+        sections.append(_source(entry))
+    if entry["measured"]:
+        sections.append(_results(name, entry))
+    if "training" in entry:
+        sections.append(_training(name, entry))
+    sections.append(_data(entry))
+    sections.append("## Not good for\n\n" + _bullets(entry["limits"]))
+    sections.append(_licences(entry))
+    return "\n\n".join(sections) + "\n"
 
 
 def _use(name, entry):
@@ -43,8 +46,33 @@ probabilities = kd.predict(model, image, flip=True)  # image: (H, W, 3) uint8 RG
 | input | {statistics["channels"]} 0..255; mean {_numbers(statistics["mean"])}, standard deviation \
 {_numbers(statistics["std"])} applied inside the model |
 | trained on crops of | {entry["crop"]} pixels |
-| weights | `{weights["file"]}`, {weights["bytes"]:,} bytes, stored as {weights["dtype"]} |
+| weights | {_file(weights)}, {weights["dtype"]} |
 | SHA-256 | `{weights["sha256"]}` |"""
+
+
+def _file(weights):
+    size = f", {weights['bytes']:,} bytes" if weights["bytes"] else ""
+    if "file" in weights:
+        return f"`{weights['file']}`{size}"
+    return f"[{weights['url'].rpartition('/')[2]}]({weights['url']}){size}"
+
+
+def _source(entry):
+    source = entry["source"]
+    log = f"[log]({source['log_url']})" if source["log_url"] else "-"
+    figures = " | ".join(
+        "-" if source[key] is None else f"{source[key]:.2f}"
+        for key in ("mIoU", "mIoU_ms_flip", "memory_gb", "fps")
+    )
+    return f"""## Figures of the source
+
+Not measured here: [{source["name"]}]({source["table_url"]}) reports, after \
+{source["iterations"]:,} iterations at learning rate {source["learning_rate"]}, tested on \
+{source["test_scale"]},
+
+| mIoU % | with scales and flip % | training memory GB | images per second | training log |
+|---|---|---|---|---|
+| {figures} | {log} |"""
 
 
 def _results(name, entry):
@@ -101,6 +129,7 @@ What was tried:
 
 def _data(entry):
     dataset = entry["dataset"]
+    labels = f"\n| labels | {entry['label_map']} |" if "label_map" in entry else ""
     return f"""## Data
 
 {dataset["title"]}. {dataset["attribution"]}
@@ -109,14 +138,15 @@ def _data(entry):
 |---|---|
 | training | {dataset["training"]} |
 | validation | {dataset["validation"]} |
-| licence | {dataset["licence"]} |"""
+| licence | {dataset["licence"]} |{labels}"""
 
 
 def _licences(entry):
+    weights = entry["weights"]["licence"] if entry["weights"] else "none"
     return f"""## Licences
 
-Code {entry["code_licence"]}, weights {entry["weights"]["licence"]}, data \
-{entry["dataset"]["licence"]}. Paper: {entry["paper"]}."""
+Code {entry["code_licence"]}, weights {weights}, data {entry["dataset"]["licence"]}. \
+Paper: {entry["paper"]}."""
 
 
 def _bullets(lines):

@@ -9,12 +9,12 @@ from keras_deeplab.resources import scripts_dir
 
 
 class Command(click.Command):
-    """A command whose `ValueError`s, meant for people, come without a traceback."""
+    """A command whose errors, meant for people, come without a traceback."""
 
     def invoke(self, context):
         try:
             return super().invoke(context)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 

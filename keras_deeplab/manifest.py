@@ -3,6 +3,7 @@
 import functools
 import json
 
+from keras_deeplab.cache import cache_dir
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.files import file_sha256
 from keras_deeplab.models.variants import match_names, unknown_name
@@ -10,9 +11,18 @@ from keras_deeplab.resources import zoo_dir
 
 
 @functools.cache
+def _read():
+    return json.loads((zoo_dir() / "manifest.json").read_text(encoding="utf-8"))
+
+
 def read_manifest():
     """The manifest's entries by name."""
-    return json.loads((zoo_dir() / "manifest.json").read_text(encoding="utf-8"))["models"]
+    return _read()["models"]
+
+
+def read_backbones():
+    """The manifest's ImageNet backbones by name."""
+    return _read()["backbones"]
 
 
 def list_models(pattern="*"):
@@ -31,9 +41,10 @@ def info(name):
         name: A name of `list_models()`.
 
     Returns:
-        Dict of variant, class table, channel order, mean and standard deviation, weights file with
-        SHA-256, training, metrics measured here (fractions 0..1) with the command that printed
-        them, licences and limits. The schema is `zoo/manifest.schema.json`.
+        Dict of status, variant, class table, label map, channel order, mean and standard deviation,
+        weights file with SHA-256, metrics the source reports (percent, GB, images per second),
+        metrics measured here (fractions 0..1) with the command that printed them, licences and
+        limits. The schema is `zoo/manifest.schema.json`.
 
     Raises:
         ValueError: For an unknown name; suggests the nearest.
@@ -44,7 +55,7 @@ def info(name):
     return json.loads(json.dumps(manifest[name]))  # a copy the caller may change
 
 
-def verified_weights(entry):
+def bundled_weights(entry):
     """Path of an entry's bundled weights, after checking their SHA-256.
 
     Raises:
@@ -61,3 +72,8 @@ def verified_weights(entry):
             f"{record['sha256']}. Reinstall keras_deeplab."
         )
     return path
+
+
+def cached_weights(name, entry):
+    """Where the converted weights of a published entry lie, once they were fetched."""
+    return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"

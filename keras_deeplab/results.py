@@ -11,20 +11,28 @@ END = "<!-- end of results -->"
 
 
 def results_table():
-    """Markdown table of the metrics measured here, one row per zoo entry."""
+    """Markdown table of all zoo entries: the source's figures apart from those measured here."""
     rows = [
-        "| name | network | data | validation | mIoU | with flip | MB |",
+        "| name | crop | mIoU, source | ms+flip, source | mIoU, here | flip, here | weights |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in list_models():
         entry = info(name)
-        scores = {record["protocol"]: f"{record['mIoU']:.4f}" for record in entry["measured"]}
-        rows.append(
-            f"| [{name}](zoo/cards/{name}.md) | {entry['variant']} | {entry['dataset']['name']} | "
-            f"{entry['dataset']['validation']} | {scores['single_scale']} | {scores['flip']} | "
-            f"{entry['weights']['bytes'] / 1e6:.1f} |"
-        )
+        source = entry.get("source", {})
+        measured = {record["protocol"]: f"{record['mIoU']:.4f}" for record in entry["measured"]}
+        cells = [
+            f"[{name}](zoo/cards/{name}.md)",
+            str(entry["crop"]),
+            *(_percent(source.get(key)) for key in ("mIoU", "mIoU_ms_flip")),
+            *(measured.get(key, "") for key in ("single_scale", "flip")),
+            entry["status"].replace("_", " "),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _percent(value):
+    return "" if value is None else f"{value:.2f}"
 
 
 def renew(text):

@@ -7,7 +7,8 @@ import pathlib
 from keras_deeplab.builder import build
 from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.data.class_table import parse_class_table
-from keras_deeplab.manifest import info, read_manifest, verified_weights
+from keras_deeplab.manifest import info, read_manifest
+from keras_deeplab.trained_weights import trained_weights
 
 RUN_RECORD = "run.json"  # what `keras-deeplab train` notes of a run: variant, classes, recipe
 
@@ -16,6 +17,9 @@ logger = logging.getLogger("keras_deeplab")
 
 def load(name, *, weights=None, num_classes=None, **build_options):
     """A zoo entry's model with its trained weights.
+
+    Bundled weights come with the package. Published ones are fetched at the first call, checked,
+    converted and cached; see `keras_deeplab.download.fetch` for mirrors and offline use.
 
     Args:
         name: A name of `list_models()`.
@@ -29,10 +33,11 @@ def load(name, *, weights=None, num_classes=None, **build_options):
 
     Raises:
         ValueError: For an unknown name or an invalid option.
-        CheckpointError: When the weights are missing, altered (SHA-256) or do not fit.
+        CheckpointError: When the weights are missing, altered (SHA-256), not public or do not fit.
+        DownloadError: When a file cannot be had or stored.
     """
     entry = info(name)
-    path = verified_weights(entry) if weights is None else weights
+    path = trained_weights(name, entry) if weights is None else weights
     trained = len(entry["classes"])
     model = build(entry["variant"], trained, weights=path, **build_options)
     if num_classes is None or num_classes == trained:

@@ -14,20 +14,41 @@ def command(pattern):
 
     from keras_deeplab.manifest import info, list_models
 
-    listing = Table("name", "variant", "dataset", "classes", "mIoU", "with flip", "MB")
+    listing = Table()
+    for title in ("name", "data", "classes", "mIoU", "MB", "weights"):
+        listing.add_column(title, no_wrap=title == "name")
     for name in list_models(pattern):
         entry = info(name)
-        scores = {record["protocol"]: record["mIoU"] for record in entry["measured"]}
+        size = entry["weights"] and entry["weights"]["bytes"]
         listing.add_row(
             name,
-            entry["variant"],
             entry["dataset"]["name"],
             str(len(entry["classes"])),
-            f"{scores['single_scale']:.4f}",
-            f"{scores['flip']:.4f}",
-            f"{entry['weights']['bytes'] / 1e6:.1f}",
+            miou(entry),
+            f"{size / 1e6:.1f}" if size else "",
+            where(name, entry),
         )
-    Console().print(listing)
+    console = Console()
+    console.print(listing)
+    console.print("* as the source reports it; the others were measured here.")
+
+
+def miou(entry):
+    """The mIoU measured here, or the source's in percent, marked as such."""
+    for record in entry["measured"]:
+        if record["protocol"] == "single_scale":
+            return f"{record['mIoU']:.4f}"
+    figure = entry["source"]["mIoU"]
+    return "" if figure is None else f"{figure:.2f} %*"
+
+
+def where(name, entry):
+    """Whether the weights are bundled, cached, to be fetched, or not public."""
+    from keras_deeplab.manifest import cached_weights
+
+    if entry["status"] == "published":
+        return "cached" if cached_weights(name, entry).exists() else "to be fetched"
+    return entry["status"].replace("_", " ")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def save_keras_weights(model, path, *, dtype="float32"):
         path: Target, ending in `.weights.h5`; `keras.Model.load_weights` reads it too.
         dtype: `"float32"`, or `"float16"` for half the size; loading widens it again.
     """
-    twin = keras.Model(model.inputs, model.output)  # the same layers, never compiled
+    # The same layers, never compiled.
+    twin = keras.Model(model.inputs, model.output, name=model.name)
     with written_whole(path) as beside:
         twin.save_weights(beside)
         if dtype == "float32":

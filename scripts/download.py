@@ -1,0 +1,23 @@
+"""`keras-deeplab download`: fetches and converts published weights ahead of their use."""
+
+import click
+
+from keras_deeplab.cli import Command
+
+
+@click.command("download", cls=Command)
+@click.argument("names", nargs=-1, required=True)
+def command(names):
+    """Fetch, check and convert the weights of zoo models, for later use without network."""
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    from keras_deeplab.manifest import info
+    from keras_deeplab.trained_weights import trained_weights
+
+    for name in names:
+        click.echo(f"{name}: {trained_weights(name, info(name))}")
+
+
+if __name__ == "__main__":
+    command()
