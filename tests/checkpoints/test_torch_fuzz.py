@@ -169,6 +169,6 @@ def test_damaged_files_are_read_or_refused(folder):
 
 @pytest.mark.slow
 def test_many_damaged_files_are_read_or_refused(folder, capsys):
-    outcomes = fuzz(folder, int(os.environ.get("FUZZ_EXAMPLES", "25000")), derandomize=False)
+    outcomes = fuzz(folder, int(os.environ.get("FUZZ_EXAMPLES", "10000")), derandomize=False)
     with capsys.disabled():
         print(f"\nfuzzed files: {outcomes['read'] + outcomes['refused']}, {dict(outcomes)}")
