@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CheckpointError": "keras_deeplab.checkpoints.errors",
+    "DownloadError": "keras_deeplab.cache",
     "Recipe": "keras_deeplab.training.recipe",
     "build": "keras_deeplab.builder",
     "compile_for_training": "keras_deeplab.training.recipe",

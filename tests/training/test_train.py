@@ -37,6 +37,7 @@ def test_a_run_writes_its_files_and_learns(labelled_folder, tmp_path):
     """Red roofs and blue pools: 30 steps tell them apart."""
     table = kd.data.read_class_table(labelled_folder / "classes.json")
     dataset = kd.data.from_folder(labelled_folder / "images", labelled_folder / "masks", table)
+    keras.utils.set_random_seed(0)
     model = kd.build("r18_d16", 2)
     recipe = kd.Recipe(
         steps=30, batch_size=4, crop=32, optimizer="adamw", learning_rate=2e-3, scales=(1, 1)
@@ -54,7 +55,8 @@ def test_a_run_writes_its_files_and_learns(labelled_folder, tmp_path):
     written = read_history(output)
     assert [int(row["step"]) for row in written] == [10, 15, 20, 30]
     assert written[1]["val_miou"] and not written[0]["val_miou"]
-    assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
+    # Of ln 2 for a coin toss, times the two thirds of pixels that have a label, to less.
+    assert float(rows[-1]["loss"]) < 0.9 * np.log(2) * 2 / 3
     assert (output / "curve.png").read_bytes().startswith(b"\x89PNG")
     kd.load_weights(kd.build("r18_d16", 2), output / "best.weights.h5")
     kd.load_weights(kd.build("r18_d16", 2), output / "last.weights.h5")
