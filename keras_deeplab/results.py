@@ -1,10 +1,15 @@
-"""The README's table of results, from the manifest: `python -m keras_deeplab.results`."""
+"""The README's table of results and the cards, from the manifest.
+
+`python -m keras_deeplab.results`, in a checkout, makes both anew.
+"""
 
 import pathlib
 import re
 
+from keras_deeplab.cards import card_text
 from keras_deeplab.files import written_whole
 from keras_deeplab.manifest import info, list_models
+from keras_deeplab.resources import zoo_dir
 
 BEGIN = "<!-- results: generated from zoo/manifest.json -->"
 END = "<!-- end of results -->"
@@ -42,6 +47,9 @@ def renew(text):
 
 
 if __name__ == "__main__":
+    for entry_name in list_models():
+        with written_whole(zoo_dir() / "cards" / f"{entry_name}.md") as path:
+            path.write_text(card_text(entry_name, info(entry_name)), encoding="utf-8")
     readme = pathlib.Path("README.md")
     renewed = renew(readme.read_text(encoding="utf-8"))
     with written_whole(readme) as path:
