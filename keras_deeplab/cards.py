@@ -37,7 +37,7 @@ def _use(name, entry):
 import keras_deeplab as kd
 
 model = kd.load("{name}")
-probabilities = kd.predict(model, image, flip=True)  # image: (H, W, 3) uint8 {statistics["channels"]}
+probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {statistics["channels"]}
 ```
 
 | | |
