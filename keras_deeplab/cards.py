@@ -89,8 +89,8 @@ def _results(name, entry):
     storage = entry["storage"]
     return f"""## Results
 
-IoU on {entry["dataset"]["validation"]}, {measured[0]["images"]} whole images, \
-{measured[0]["pixels"]:,} labelled pixels, at original size.
+IoU on {entry["dataset"]["validation"]}, each whole and at original size: \
+{measured[0]["pixels"]:,} labelled pixels.
 
 {chr(10).join(rows)}
 
