@@ -122,9 +122,6 @@ def test_altered_files_are_refused_and_nothing_changes(files, tmp_path, change, 
     model = kd.build("r18_d8", 6)
     before = logits(model)
     path = edit(files, tmp_path, change)
-    with h5py.File(path) as file:
-        # The layer that the changes touch, under whatever number Keras gave it.
-        assert file["layers/conv2d_3/vars"].attrs if "conv2d_3" in file["layers"] else True
     with pytest.raises(kd.CheckpointError, match=message):
         kd.load_weights(model, path)
     np.testing.assert_array_equal(logits(model), before)
