@@ -46,7 +46,7 @@ def fetch(url, sha256, *, size=None):
     # Needs no lock, and so no writable folder: a finished file is only ever replaced whole.
     if matches(path, sha256):
         return path
-    source = _source(url, path.name)
+    source = source_of(url, path.name)
     if not isinstance(source, pathlib.Path):
         _refuse_offline(source, path, sha256)
     with storage_errors(path), locked(path):
@@ -67,7 +67,7 @@ def _file_name(url):
     return name
 
 
-def _source(url, name):
+def source_of(url, name):
     """Where to look for the file: a URL, or the path of a local file."""
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     if not mirror:

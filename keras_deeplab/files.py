@@ -27,3 +27,9 @@ def file_sha256(path):
     """SHA-256 of a file as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_md5(path):
+    """MD5 of a file as 32 hex digits: for data sets whose owners publish no better checksum."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

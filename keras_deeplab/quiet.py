@@ -1,6 +1,7 @@
 """TensorFlow without its start-up messages."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -13,6 +14,7 @@ def import_tensorflow():
     the error stream itself is held back; it is shown when the import fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("absl").setLevel(logging.ERROR)  # of tensorflow-datasets, on empty folders
     with tempfile.TemporaryFile() as held:
         try:
             with _stderr_to(held):

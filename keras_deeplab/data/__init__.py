@@ -1,11 +1,20 @@
-"""Labelled images for training and evaluation."""
+"""Labelled images for training and evaluation.
+
+Importing this module registers the builders of the published data sets, so that
+`tensorflow_datasets.load("potsdam")` finds them.
+"""
 
 import importlib
+
+import keras_deeplab.data.datasets  # noqa: F401, registers the builders
 
 _HOMES = {
     "ClassTable": "keras_deeplab.data.class_table",
     "augment": "keras_deeplab.data.batches",
+    "classes": "keras_deeplab.data.named",
     "from_folder": "keras_deeplab.data.folder",
+    "list_datasets": "keras_deeplab.data.named",
+    "load": "keras_deeplab.data.named",
     "read_class_table": "keras_deeplab.data.class_table",
     "training_batches": "keras_deeplab.data.batches",
 }

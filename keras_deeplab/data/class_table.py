@@ -42,12 +42,15 @@ class ClassTable:
     def __len__(self):
         return len(self.names)
 
-    def decode(self, mask, *, where="mask"):
+    def decode(self, mask, *, where="mask", origin=(0, 0), ignore_unknown=False):
         """Label map of a mask as Pillow or NumPy gives it.
 
         Args:
             mask: `(H, W)` integers: class indices and 255; or `(H, W, 3)` uint8 colours.
             where: What to call the mask in an error, usually its file.
+            origin: Row and column of the mask in that file, where it is only a part of it.
+            ignore_unknown: Whether colours outside the table become 255, for labels that are known
+                to be flawed.
 
         Returns:
             `(H, W)` uint8: class indices, and 255 for ignored pixels.
@@ -57,35 +60,26 @@ class ClassTable:
         """
         mask = np.asarray(mask)
         if mask.ndim == 3:
-            return self._decode_colors(mask, where)
-        values = np.unique(mask)
-        unknown = values[(values != IGNORE_INDEX) & ((values < 0) | (values >= len(self)))]
-        if unknown.size:
+            labels = self._look_up(mask, where)
+            if not ignore_unknown:
+                _refuse_unknown(mask, labels, where, origin)
+            return np.where(labels < 0, IGNORE_INDEX, labels).astype(np.uint8)
+        wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask >= len(self)))
+        if wrong.any():
+            row, column = (np.argwhere(wrong)[0] + origin).tolist()
             raise ValueError(
-                f"{where}: label values {unknown[:8].tolist()} are outside the class table "
-                f"(0..{len(self) - 1} and {IGNORE_INDEX} for ignored pixels)."
+                f"{where}: label values {np.unique(mask[wrong])[:8].tolist()} are outside the "
+                f"class table (0..{len(self) - 1} and {IGNORE_INDEX} for ignored pixels); the "
+                f"first at row {row}, column {column}."
             )
         return mask.astype(np.uint8)
 
-    def _decode_colors(self, mask, where):
+    def _look_up(self, mask, where):
         if self.palette is None:
             raise ValueError(
                 f"{where}: an RGB mask needs a class table with colours; this one has names only."
             )
-        codes = _color_codes(mask)
-        labels = _color_lookup(self)[codes]
-        if (labels < 0).any():
-            row, column = np.argwhere(labels < 0)[0]
-            unknown, counts = np.unique(codes[labels < 0], return_counts=True)
-            listing = ", ".join(
-                f"({code >> 16}, {code >> 8 & 255}, {code & 255}) in {count} pixels"
-                for code, count in list(zip(unknown.tolist(), counts.tolist(), strict=True))[:8]
-            )
-            raise ValueError(
-                f"{where}: colours outside the class table: {listing}; the first at row {row}, "
-                f"column {column}."
-            )
-        return labels.astype(np.uint8)
+        return _color_lookup(self)[_color_codes(mask)]
 
     def to_json(self):
         """The table as the JSON-serialisable dict that `read_class_table` reads."""
@@ -97,6 +91,21 @@ class ClassTable:
             ],
             "ignore": [{"rgb": list(rgb)} for rgb in self.ignore_colors],
         }
+
+
+def _refuse_unknown(mask, labels, where, origin):
+    unknown = labels < 0
+    if unknown.any():
+        row, column = (np.argwhere(unknown)[0] + origin).tolist()
+        colors, counts = np.unique(mask[unknown], axis=0, return_counts=True)
+        listing = ", ".join(
+            f"{tuple(color)} in {count} pixels"
+            for color, count in zip(colors[:8].tolist(), counts[:8].tolist(), strict=True)
+        )
+        raise ValueError(
+            f"{where}: colours outside the class table: {listing}; the first at row {row}, "
+            f"column {column}."
+        )
 
 
 def _color_codes(mask):

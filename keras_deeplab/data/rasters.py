@@ -23,11 +23,17 @@ def open_raster(path, *, name=None):
     import rasterio
 
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES):
-            # Pictures without coordinates are welcome here; rasterio warns of each.
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path) as raster:
-                yield raster
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES), _opened(path) as raster:
+            yield raster
     except rasterio.errors.RasterioError as error:
         cause = error.__cause__ or error  # GDAL's own words
         raise ValueError(f"{name or path}: cannot be read as a raster ({cause}).") from error
+
+
+def _opened(path):
+    import rasterio
+
+    with warnings.catch_warnings():
+        # Pictures without coordinates are welcome here; rasterio warns of each.
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        return rasterio.open(path)

@@ -1,0 +1,153 @@
+"""A `tensorflow_datasets` builder for images that are published with a label of the same size."""
+
+import dataclasses
+import pathlib
+import typing
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+
+from keras_deeplab.data.datasets.cutting import cut_scene
+from keras_deeplab.data.datasets.scenes import find_scenes
+from keras_deeplab.data.originals import Originals, files_below
+from keras_deeplab.data.tiles import count_tiles
+
+
+@dataclasses.dataclass(eq=False)
+class TileConfig(tfds.core.BuilderConfig):
+    """How the originals are cut.
+
+    Args:
+        size: Side of a tile in pixels, `None` for whole images.
+        step: Pixels from one tile to the next.
+        pad: Whether images smaller than a tile are filled up to its size.
+        tiles: Tiles of each split that the whole published data set gives.
+    """
+
+    size: int | None = None
+    step: int | None = None
+    pad: bool = False
+    tiles: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Builder of a data set that is images and labels in files of their own.
+
+    A subclass states `RECORD` and `BUILDER_CONFIGS` and implements `archives`, `splits`, `locate`
+    and `decode`; what these get and return is said at `find_scenes` and `cut_scene`.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: typing.ClassVar = {"1.0.0": "First release."}
+    RECORD = None
+
+    def archives(self):
+        """`Archive`s that this config needs."""
+        raise NotImplementedError
+
+    def splits(self):
+        """Scenes of each split of this config."""
+        raise NotImplementedError
+
+    def locate(self, parts):
+        """Kind and scene of a file."""
+        raise NotImplementedError
+
+    def decode(self, raster, rows, name):
+        """Label map of rows of a label."""
+        raise NotImplementedError
+
+    def files(self, dl_manager):
+        """Name to path of the downloaded files: those in the folder of manual downloads.
+
+        Raises:
+            ValueError: When that folder does not exist or is empty; says what belongs there.
+        """
+        try:
+            return files_below(dl_manager.manual_dir)
+        except AssertionError as error:  # of tfds, with MANUAL_DOWNLOAD_INSTRUCTIONS
+            raise ValueError(str(error)) from error
+
+    def plan(self, paths):
+        """Finds the scenes of each split among downloaded files; cuts nothing.
+
+        Args:
+            paths: Name to path, as `files_below` gives it.
+
+        Returns:
+            Split name to list of `Scene`.
+
+        Raises:
+            ValueError: See `find_scenes`.
+        """
+        archives = self.archives()
+        # Kept with the builder: what is unpacked from a zip in a zip is removed with it.
+        self._originals = Originals(
+            paths, work_dir=self._work_dir(), nested=[archive.name for archive in archives]
+        )
+        return find_scenes(
+            self._originals, self.locate, self.splits(), record=self.RECORD, archives=archives
+        )
+
+    def tiles(self, scene):
+        """Number of examples that a scene gives."""
+        config = self.builder_config
+        size = config.size or max(scene.height, scene.width)
+        return count_tiles(scene.height, scene.width, size, config.step or size)
+
+    def _info(self):
+        record = self.RECORD
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=f"{record.title}. {record.description} {record.label_map}",
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                    "label": tfds.features.LabeledImage(
+                        shape=(None, None, 1),
+                        labels=list(record.classes.names),
+                        encoding_format="png",
+                    ),
+                    "scene": tfds.features.Text(doc="Original that the tile was cut from."),
+                    "row": tfds.features.Scalar(np.int64, doc="First row of the tile in it."),
+                    "column": tfds.features.Scalar(np.int64, doc="First column of the tile in it."),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage=record.page,
+            citation=record.citation,
+            license=record.licence,
+        )
+
+    def _split_generators(self, dl_manager):
+        scenes = self.plan(self.files(dl_manager))
+        return {split: self._generate_examples(split, scenes[split]) for split in scenes}
+
+    def _generate_examples(self, split, scenes):
+        config = self.builder_config
+        total = sum(map(self.tiles, scenes))
+        with tqdm.tqdm(desc=f"{self.name} {split}", total=total, unit=" tiles") as bar:
+            for scene in scenes:
+                tiles = cut_scene(
+                    scene,
+                    size=config.size,
+                    step=config.step,
+                    decode=self.decode,
+                    pad=config.pad,
+                    work_dir=self._work_dir(),
+                )
+                for row, column, image, label in tiles:
+                    example = {
+                        "image": image,
+                        "label": label,
+                        "scene": scene.name,
+                        "row": row,
+                        "column": column,
+                    }
+                    yield f"{scene.name}:{row}:{column}", example
+                    bar.update()
+
+    def _work_dir(self):
+        """Folder on the disk where the data set will be: what is unpacked has room there."""
+        return pathlib.Path(self.data_dir).parent

@@ -1,0 +1,85 @@
+"""ISPRS 2D Semantic Labeling Contest, Potsdam."""
+
+import re
+
+from keras_deeplab.data.datasets import isprs
+from keras_deeplab.data.datasets.builder import LabelledScenes
+from keras_deeplab.data.datasets.cutting import decode_colors
+from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
+from keras_deeplab.data.datasets.scenes import Split
+
+# The split of the reference: the training tiles of the contest, and its test tiles.
+TRAIN = (
+    *("2_10", "2_11", "2_12", "3_10", "3_11", "3_12", "4_10", "4_11", "4_12", "5_10", "5_11"),
+    *("5_12", "6_7", "6_8", "6_9", "6_10", "6_11", "6_12", "7_7", "7_8", "7_9", "7_10", "7_11"),
+    "7_12",
+)
+VAL = (
+    *("2_13", "2_14", "3_13", "3_14", "4_13", "4_14", "4_15", "5_13", "5_14", "5_15", "6_13"),
+    *("6_14", "6_15", "7_13"),
+)
+# Labels that hold colours outside the palette: a blend of two pictures in 4_12, cars painted
+# (252, 255, 0) in 6_7. Such pixels are ignored, as in the reference; all other labels are exact.
+FLAWED = ("4_12", "6_7")
+FILE = re.compile(r"top_potsdam_0*(\d+)_0*(\d+)_(rgb|irrg|label|label_noboundary)\.(tif|tiff|png)")
+ARCHIVES = {
+    "rgb": Archive("2_Ortho_RGB.zip", IMAGE, "38 images top_potsdam_*_RGB.tif, 6000 x 6000"),
+    "irrg": Archive("3_Ortho_IRRG.zip", IMAGE, "38 images top_potsdam_*_IRRG.tif, 6000 x 6000"),
+    "label": Archive("5_Labels_all.zip", LABEL, "38 labels top_potsdam_*_label.tif, 6000 x 6000"),
+    "label_noboundary": Archive(
+        "5_Labels_all_noBoundary.zip",
+        LABEL,
+        "38 labels top_potsdam_*_label_noBoundary.tif, 6000 x 6000",
+    ),
+}
+
+
+class Potsdam(LabelledScenes):
+    """Builder of the Potsdam tiles; `tfds.load("potsdam/published")`."""
+
+    RECORD = Record(
+        title="ISPRS 2D Semantic Labeling Contest, Potsdam",
+        description="True orthophotos of 5 cm in 38 tiles of 6000 x 6000 pixels, six classes.",
+        page=f"{isprs.PAGES}/2d-sem-label-potsdam.aspx",
+        licence=isprs.LICENCE,
+        citation=isprs.CITATION,
+        classes=isprs.CLASSES,
+        label_map=isprs.LABEL_MAP,
+        crop=512,
+        scale=(512, 512),
+    )
+    BUILDER_CONFIGS = isprs.configs(
+        ("rgb", "irrg"),
+        # 12 x 12 and 23 x 23 tiles of each scene; the reference states the first two numbers.
+        {
+            "published": {"train": 3456, "val": 2016},
+            "overlapping": {"train": 12_696, "val": 7406},
+        },
+    )
+    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(RECORD, ARCHIVES.values())
+
+    def _kinds(self):
+        config = self.builder_config
+        return config.channels, "label_noboundary" if config.eroded else "label"
+
+    def archives(self):
+        return [ARCHIVES[kind] for kind in self._kinds()]
+
+    def splits(self):
+        return {
+            "train": Split(TRAIN.__contains__, len(TRAIN)),
+            "val": Split(VAL.__contains__, len(VAL)),
+        }
+
+    def locate(self, parts):
+        # The training labels alone lie in archives "5_Labels_for_participants", under equal names.
+        if any("participants" in part for part in parts):
+            return None
+        found = FILE.fullmatch(parts[-1])
+        if found is None or found[3] not in self._kinds():
+            return None
+        return "label" if "label" in found[3] else "image", f"{found[1]}_{found[2]}"
+
+    def decode(self, raster, rows, name):
+        _, tile = self.locate((name.rpartition("/")[2].lower(),))
+        return decode_colors(raster, rows, name, isprs.CLASSES, ignore_unknown=tile in FLAWED)

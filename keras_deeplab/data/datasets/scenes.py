@@ -1,0 +1,161 @@
+"""Which image belongs to which label among the files of a download, and what is missing."""
+
+import dataclasses
+import logging
+import typing
+
+from PIL import Image
+
+from keras_deeplab.data.originals import Original
+from keras_deeplab.problems import listing, raise_problems
+
+logger = logging.getLogger("keras_deeplab")
+
+
+class Split(typing.NamedTuple):
+    """Which scenes are in a split.
+
+    Args:
+        holds: Function from the name of a scene to whether it belongs here.
+        size: Scenes of the published data set that do.
+    """
+
+    holds: typing.Callable[[str], bool]
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """An original image with its label.
+
+    Args:
+        name: Unique in the data set, for example `2_10` or `train/urban/1366`.
+        image: `Original` of the image.
+        label: `Original` of the label.
+        height: Pixels of both.
+        width: Pixels of both.
+    """
+
+    name: str
+    image: Original
+    label: Original
+    height: int
+    width: int
+
+
+def find_scenes(originals, locate, splits, *, record, archives):
+    """Pairs images and labels and sorts them into splits.
+
+    Args:
+        originals: `Originals` of the download.
+        locate: Function from the parts of an `Original` to `("image" or "label", scene name)`, or
+            to `None` for a file that is not needed.
+        splits: Split name to `Split`.
+        record: `Record` of the data set, for errors.
+        archives: `Archive`s that hold the images and labels, for errors.
+
+    Returns:
+        Split name to list of `Scene`, in the order of the names.
+
+    Raises:
+        ValueError: Lists what is missing, what was found twice or without its partner, or sizes
+            that differ; says what was found instead and where to get the rest.
+    """
+    images, labels = _located(originals, locate, record)
+    names = {
+        split: sorted(filter(splits[split].holds, images.keys() | labels.keys()))
+        for split in splits
+    }
+    for split, wanted in names.items():
+        lacking = [
+            kind
+            for kind, found in (("image", images), ("label", labels))
+            if not found.keys() & set(wanted)
+        ]
+        if lacking:
+            needed = [archive for archive in archives if set(archive.kinds) & set(lacking)]
+            raise ValueError(_missing(split, lacking, needed, originals, record))
+    wanted = sorted(set().union(*names.values()))
+    raise_problems(
+        f"{record.title}: images and labels do not match",
+        [f"image {images[name].name} has no label" for name in wanted if name not in labels]
+        + [f"label {labels[name].name} has no image" for name in wanted if name not in images],
+    )
+    _warn_of_gaps(splits, names, images, labels, record)
+    scenes = _measured(wanted, images, labels, record)
+    return {split: [scenes[name] for name in names[split]] for split in names}
+
+
+def _located(originals, locate, record):
+    found = {"image": {}, "label": {}}
+    doubles = []
+    for original in originals.files:
+        place = locate(original.parts)
+        if place is None:
+            continue
+        kind, name = place
+        first = found[kind].setdefault(name, original)
+        if first is not original:
+            doubles.append(f"{kind} of {name}: {first.name} and {original.name}")
+    raise_problems(f"{record.title}: found twice, remove one of each", doubles)
+    return found["image"], found["label"]
+
+
+def _missing(split, lacking, needed, originals, record):
+    return (
+        f"{record.title}: there is no {' and no '.join(lacking)} of split {split!r}. Missing:"
+        f"{listing(needed)}\nGet them from {record.page} and put them into the folder, as they "
+        f"are or unpacked. Found instead:{listing(_contents(originals) or ['nothing'])}"
+    )
+
+
+def _contents(originals):
+    """A line for each file on disk; of a zip, how many it holds and the first."""
+    members = {}
+    for original in originals.files:
+        members.setdefault(original.path, []).append(original)
+    return [
+        f"{first.name} ({first.bytes} bytes)"
+        if first.member is None
+        else f"{path.name}: {1 + len(others)} files, the first {first.member}"
+        for path, (first, *others) in members.items()
+    ]
+
+
+def _warn_of_gaps(splits, names, images, labels, record):
+    """A data set that lacks scenes is made, but nobody shall take it for the whole one."""
+    for split, (_, size) in splits.items():
+        if len(names[split]) != size:
+            logger.warning(
+                "%s: %d of %d scenes of split %r found.",
+                record.title,
+                len(names[split]),
+                size,
+                split,
+            )
+    unknown = (images.keys() | labels.keys()).difference(*names.values())
+    if unknown:
+        logger.warning("%s: in no split, left out: %s.", record.title, ", ".join(sorted(unknown)))
+
+
+def _measured(names, images, labels, record):
+    scenes, problems = {}, []
+    for name in names:
+        width, height = _size(images[name])
+        if _size(labels[name]) != (width, height):
+            problems.append(
+                f"{images[name].name} is {(width, height)}, {labels[name].name} is "
+                f"{_size(labels[name])}"
+            )
+        scenes[name] = Scene(name, images[name], labels[name], height, width)
+    raise_problems(f"{record.title}: sizes (width, height) differ", problems)
+    return scenes
+
+
+def _size(original):
+    with original.opened() as file:
+        try:
+            with Image.open(file) as image:  # reads the header alone
+                return image.size
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{original.name}: {error}") from error

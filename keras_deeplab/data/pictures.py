@@ -1,0 +1,97 @@
+"""Label maps as pictures: colours, blending, legend, contact sheet."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_deeplab.data.class_table import IGNORE_INDEX
+
+OPACITY = 0.55  # of the class colours over the picture
+IGNORED_COLOR = (128, 128, 128)
+DISTINCT_COLORS = (  # for class tables without colours: matplotlib's tab10
+    (31, 119, 180),
+    (255, 127, 14),
+    (44, 160, 44),
+    (214, 39, 40),
+    (148, 103, 189),
+    (140, 86, 75),
+    (227, 119, 194),
+    (127, 127, 127),
+    (188, 189, 34),
+    (23, 190, 207),
+)
+MARGIN = 12  # pixels
+LEGEND_WIDTH = 230
+LEGEND_STEP = 28
+THUMBNAIL = 256  # pixels
+SHEET_COLUMNS = 2  # samples side by side
+
+
+def class_colors(table):
+    """`(classes, 3)` uint8: the palette of a class table, or distinct colours for one without."""
+    if table.palette is not None:
+        return np.array(table.palette, np.uint8)
+    return np.array(
+        [DISTINCT_COLORS[i % len(DISTINCT_COLORS)] for i in range(len(table))], np.uint8
+    )
+
+
+def paint(labels, table):
+    """`(H, W, 3)` uint8: a label map in the colours of its classes, ignored pixels in grey."""
+    lookup = np.full((IGNORE_INDEX + 1, 3), IGNORED_COLOR, np.uint8)
+    lookup[: len(table)] = class_colors(table)
+    return lookup[labels]
+
+
+def blend(image, labels, table):
+    """`(H, W, 3)` uint8: a picture under the colours of its classes; ignored pixels stay as is."""
+    mixed = np.rint(image * (1 - OPACITY) + paint(labels, table) * OPACITY).astype(np.uint8)
+    return np.where(labels[..., np.newaxis] == IGNORE_INDEX, image, mixed).astype(np.uint8)
+
+
+def draw_legend(canvas, left, top, table, values):
+    """Draws colour, name and a value of each class, one below the other.
+
+    Args:
+        canvas: `PIL.Image.Image`, RGB.
+        left: First column.
+        top: First row.
+        table: `ClassTable`.
+        values: One text per class, set flush right.
+    """
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=15)
+    right = left + LEGEND_WIDTH - MARGIN
+    colors = class_colors(table).tolist()
+    for name, color, value in zip(table.names, colors, values, strict=True):
+        draw.rectangle((left, top, left + 20, top + 20), fill=tuple(color), outline="gray")
+        draw.text((left + 30, top + 1), name, fill="black", font=font)
+        draw.text((right, top + 1), value, fill="black", font=font, anchor="ra")
+        top += LEGEND_STEP
+
+
+def contact_sheet(samples, table, values):
+    """Samples as image, label and both, so that a person sees whether labels fit.
+
+    Args:
+        samples: List of `(image, label)`: `(H, W, 3)` and `(H, W)` uint8. Shown without smoothing,
+            which would mix the colours of classes.
+        table: `ClassTable`.
+        values: One text per class for the legend.
+
+    Returns:
+        `PIL.Image.Image`, RGB.
+    """
+    cell = THUMBNAIL + MARGIN
+    rows = -(-len(samples) // SHEET_COLUMNS)
+    height = max(rows * cell, len(table) * LEGEND_STEP) + MARGIN
+    sheet = Image.new("RGB", (SHEET_COLUMNS * (3 * cell + MARGIN) + LEGEND_WIDTH, height), "white")
+    for index, (image, label) in enumerate(samples):
+        left = MARGIN + (index % SHEET_COLUMNS) * (3 * cell + MARGIN)
+        top = MARGIN + index // SHEET_COLUMNS * cell
+        for part in (image, paint(label, table), blend(image, label, table)):
+            thumbnail = Image.fromarray(part)
+            thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.NEAREST)
+            sheet.paste(thumbnail, (left, top))
+            left += cell
+    draw_legend(sheet, sheet.width - LEGEND_WIDTH, MARGIN, table, values)
+    return sheet

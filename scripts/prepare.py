@@ -1,0 +1,125 @@
+"""`keras-deeplab prepare`: cuts a published data set into tiles, and shows what came out."""
+
+import pathlib
+
+import click
+
+from keras_deeplab.cli import Command
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
+OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
+
+
+@click.command("prepare", cls=Command)
+@click.argument("name")
+@click.option("--manual-dir", type=FOLDER, help="Originals, as zip files or unpacked.")
+@click.option("--data-dir", type=OUTPUT, help="Prepared data sets; ~/tensorflow_datasets if none.")
+@click.option("--dry-run", is_flag=True, help="Only say what was found and would be made.")
+@click.option("--check", is_flag=True, help="Count the labels and draw a contact sheet.")
+@click.option(
+    "--output",
+    type=OUTPUT,
+    default=".",
+    show_default=True,
+    help="Folder for the contact sheets of --check.",
+)
+def command(name, manual_dir, data_dir, dry_run, check, output):
+    """Prepare NAME: loveda, potsdam, vaihingen or isaid, or one of their configs.
+
+    A config follows a slash, for example potsdam/overlapping; an unknown one lists them all. The
+    originals are read from --manual-dir; LoveDA is downloaded when it is not there. Nothing is
+    stored unless all of it could be made.
+    """
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    from keras_deeplab.data.named import dataset_builder, prepared
+
+    if dry_run:
+        print_plan(dataset_builder(name, data_dir=data_dir), manual_dir)
+        return
+    builder = prepared(name, data_dir=data_dir, manual_dir=manual_dir)
+    click.echo(f"Prepared: {builder.data_path}")
+    if check:
+        for split in builder.info.splits:
+            check_split(builder, split, output)
+
+
+def print_plan(builder, manual_dir):
+    """Prints the scenes and tiles of each split; makes nothing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from keras_deeplab.data.originals import files_below
+
+    if manual_dir is None:
+        raise ValueError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+    listing = Table("split", "scenes", "of", "tiles", "of", "megapixels")
+    for split, scenes in builder.plan(files_below(manual_dir)).items():
+        listing.add_row(
+            split,
+            f"{len(scenes):,}",
+            f"{builder.splits()[split].size:,}",
+            f"{sum(map(builder.tiles, scenes)):,}",
+            f"{builder.builder_config.tiles[split]:,}",
+            f"{sum(scene.height * scene.width for scene in scenes) / 1e6:,.1f}",
+        )
+    console = Console()
+    console.print(listing)
+    console.print(f"Nothing was written. They would go to {builder.data_path}", soft_wrap=True)
+
+
+def check_split(builder, split, output):
+    """Prints the counts of a split and writes its contact sheet."""
+    import tqdm
+
+    from keras_deeplab.data.named import read
+    from keras_deeplab.data.pictures import contact_sheet
+    from keras_deeplab.data.summary import summarise
+    from keras_deeplab.files import written_whole
+
+    table = builder.RECORD.classes
+    dataset = read(builder, split)
+    bar = tqdm.tqdm(dataset, desc=f"{split} labels", total=len(dataset), unit=" tiles", leave=False)
+    summary = summarise(bar, len(table), total=len(dataset))
+    print_summary(builder, split, summary)
+    sheet = contact_sheet(summary.samples, table, [f"{share:.1%}" for share in summary.shares])
+    path = output / f"{builder.name}_{builder.builder_config.name}_{split}.png"
+    with written_whole(path) as beside:
+        sheet.save(beside)
+    click.echo(f"Contact sheet: {path}")
+
+
+def print_summary(builder, split, summary):
+    """Prints tiles, pixels and suggested weights."""
+    from rich.console import Console
+    from rich.table import Table
+
+    full = builder.builder_config.tiles[split]
+    listing = Table(
+        "class",
+        "pixels",
+        "share",
+        "weight",
+        title=f"{split}: {summary.images:,} of {full:,} tiles",
+    )
+    rows = zip(
+        builder.RECORD.classes.names,
+        summary.pixels,
+        summary.shares,
+        summary.class_weights,
+        strict=True,
+    )
+    for name, pixels, share, weight in rows:
+        listing.add_row(name, f"{pixels:,}", f"{share:.2%}", f"{weight:.3f}")
+    listing.add_section()
+    listing.add_row("ignored", f"{summary.ignored:,}", "", "")
+    console = Console()
+    console.print(listing)
+    if split == "train":
+        weights = ",".join(f"{weight:.3g}" for weight in summary.class_weights)
+        console.print(f"To weigh them so: --class-weights {weights}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command()
