@@ -26,7 +26,7 @@ def command(image, model, output, mask, flip, scales, window, stride):
     import_tensorflow()
     import numpy as np
 
-    from keras_deeplab.data.folder import read_image
+    from keras_deeplab.data.images import read_image
     from keras_deeplab.files import written_whole
     from keras_deeplab.prediction.image import parse_scales, predict
     from keras_deeplab.prediction.overlay import draw_overlay, palette_png

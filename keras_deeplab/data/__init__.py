@@ -4,7 +4,9 @@ import importlib
 
 _HOMES = {
     "ClassTable": "keras_deeplab.data.class_table",
+    "RandomWindows": "keras_deeplab.data.windows",
     "augment": "keras_deeplab.data.batches",
+    "from_csv": "keras_deeplab.data.folder",
     "from_folder": "keras_deeplab.data.folder",
     "read_class_table": "keras_deeplab.data.class_table",
     "training_batches": "keras_deeplab.data.batches",

@@ -42,12 +42,13 @@ class ClassTable:
     def __len__(self):
         return len(self.names)
 
-    def decode(self, mask, *, where="mask"):
+    def decode(self, mask, *, where="mask", origin=(0, 0)):
         """Label map of a mask as Pillow or NumPy gives it.
 
         Args:
             mask: `(H, W)` integers: class indices and 255; or `(H, W, 3)` uint8 colours.
             where: What to call the mask in an error, usually its file.
+            origin: Row and column of the mask in that file, where it is only a part of it.
 
         Returns:
             `(H, W)` uint8: class indices, and 255 for ignored pixels.
@@ -57,17 +58,18 @@ class ClassTable:
         """
         mask = np.asarray(mask)
         if mask.ndim == 3:
-            return self._decode_colors(mask, where)
-        values = np.unique(mask)
-        unknown = values[(values != IGNORE_INDEX) & ((values < 0) | (values >= len(self)))]
-        if unknown.size:
+            return self._decode_colors(mask, where, origin)
+        wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask >= len(self)))
+        if wrong.any():
+            row, column = (np.argwhere(wrong)[0] + origin).tolist()
             raise ValueError(
-                f"{where}: label values {unknown[:8].tolist()} are outside the class table "
-                f"(0..{len(self) - 1} and {IGNORE_INDEX} for ignored pixels)."
+                f"{where}: label values {np.unique(mask[wrong])[:8].tolist()} are outside the "
+                f"class table (0..{len(self) - 1} and {IGNORE_INDEX} for ignored pixels); the "
+                f"first at row {row}, column {column}."
             )
         return mask.astype(np.uint8)
 
-    def _decode_colors(self, mask, where):
+    def _decode_colors(self, mask, where, origin):
         if self.palette is None:
             raise ValueError(
                 f"{where}: an RGB mask needs a class table with colours; this one has names only."
@@ -75,7 +77,7 @@ class ClassTable:
         codes = _color_codes(mask)
         labels = _color_lookup(self)[codes]
         if (labels < 0).any():
-            row, column = np.argwhere(labels < 0)[0]
+            row, column = (np.argwhere(labels < 0)[0] + origin).tolist()
             unknown, counts = np.unique(codes[labels < 0], return_counts=True)
             listing = ", ".join(
                 f"({code >> 16}, {code >> 8 & 255}, {code & 255}) in {count} pixels"
