@@ -132,13 +132,14 @@ def _decode_jpeg(path, window):
     return pixels if window is None else pixels[window.toslices()]
 
 
-def read_image(path):
-    """An 8-bit RGB image file as `(H, W, 3)` uint8; a `ValueError` that names any other."""
-    form = ImageFormat()
+def read_image(path, form):
+    """An image file as `ImageFormat.read` gives it; a `ValueError` that names one of other form."""
     with open_raster(path) as raster:
         if form.band_problem(raster) or form.lacks_range(raster):
+            depth = "an 8-bit image" if form.value_range is None else "an image"
+            bands = "RGB" if form.bands is None else f"bands {', '.join(map(str, form.bands))}"
             raise ValueError(
-                f"{path}: expected an 8-bit RGB image, found {raster.dtypes[0]} with bands "
-                f"{band_listing(raster)}. Convert it to RGB first."
+                f"{path}: expected {depth} with {bands}, found {raster.dtypes[0]} with bands "
+                f"{band_listing(raster)}."
             )
     return form.read(path)[0]

@@ -86,3 +86,13 @@ def palette_png(labels, table):
     mask = Image.fromarray(labels, mode="L").convert("P")
     mask.putpalette(class_colors(table).tobytes())
     return mask
+
+
+def as_picture(image):
+    """The first three channels, or the first alone in grey, as `(H, W, 3)` uint8.
+
+    Args:
+        image: `(H, W, C)` 0..255, uint8 or float32.
+    """
+    colors = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, axis=-1)
+    return np.rint(colors).astype(np.uint8)
