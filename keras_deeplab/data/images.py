@@ -53,8 +53,8 @@ class ImageFormat:
         count = raster.count if palette(raster) is None else 3
         if self.bands is None and count != len(RGB):
             return (
-                f"{raster.name} has {count} bands ({band_listing(raster)}), not 3: choose the "
-                "network's channels, for example bands=(1, 1, 1) or --bands 4,1,2"
+                f"{raster.name} has {count} bands: {band_listing(raster)}. Choose those of the "
+                "network, for example bands=(4, 1, 2) or --bands 4,1,2"
             )
         missing = [band for band in self.bands or RGB if band > count]
         if missing:

@@ -9,7 +9,7 @@ from keras_deeplab.data.rasters import band_listing, blocks, open_raster, palett
 
 def mask_problem(raster):
     """Why an open raster cannot be a mask whatever its values, or `None`."""
-    if raster.driver == "JPEG" or raster.compression == Compression.jpeg:
+    if raster.compression == Compression.jpeg:  # of JPEG files, and inside TIFF
         return (
             f"{raster.name} is a JPEG: its compression blurs class values. Export the mask as PNG "
             "or TIFF"

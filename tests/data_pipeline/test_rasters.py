@@ -46,7 +46,7 @@ def test_bands_of_a_real_scene(folder):
 def test_bands_must_be_stated_and_there(folder):
     scene = np.ones((40, 40, 4), np.uint8)
     options = {"image_options": {"photometric": "RGB"}}
-    with pytest.raises(ValueError, match=r"a.tif has 4 bands \(1 red, 2 green, 3 blue, 4 undefin"):
+    with pytest.raises(ValueError, match=r"a.tif has 4 bands: 1 red, 2 green, 3 blue, 4 undefin"):
         folder(scene, **options)
     with pytest.raises(ValueError, match=r"a.tif has no band 5, only 1 red, 2 green, 3 blue, 4"):
         folder(scene, bands=(1, 5), **options)
