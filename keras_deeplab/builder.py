@@ -33,7 +33,8 @@ def build(
             32 pixels or more.
         include_preprocessing: Whether the model takes RGB 0..255 (uint8 or float) and normalises
             it itself (mean 123.675, 116.28, 103.53; standard deviation 58.395, 57.12, 57.375).
-            Otherwise it takes normalised float32.
+            Other bands, also 0..255, are normalised with the averages of these. Otherwise it takes
+            normalised float32.
         aux_head: Whether to add the auxiliary head on stage 3, for training.
         resize_logits: Whether logits have the size of the input. Otherwise they stay at a quarter
             of it, and the auxiliary ones at the size of stage 3.

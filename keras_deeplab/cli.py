@@ -1,6 +1,7 @@
 """The console command `keras-deeplab`: a group whose commands are the files in `scripts/`."""
 
 import importlib.util
+import re
 
 import click
 
@@ -16,6 +17,19 @@ class Command(click.Command):
             return super().invoke(context)
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
+        except Exception as error:
+            message = _dataset_error(error)
+            if message is None:
+                raise
+            raise click.ClickException(message) from error
+
+
+def _dataset_error(error):
+    """What a dataset's reader said of a file; TensorFlow wraps it in an error of its own."""
+    if not type(error).__module__.startswith("tensorflow"):
+        return None
+    found = re.search(r"ValueError: (.+?)\s*Traceback", str(error), re.DOTALL)
+    return found and found[1]
 
 
 class ScriptGroup(click.Group):

@@ -7,6 +7,7 @@ import pathlib
 from keras_deeplab.builder import build
 from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.data.class_table import parse_class_table
+from keras_deeplab.data.images import ImageFormat
 from keras_deeplab.manifest import info, read_manifest
 from keras_deeplab.trained_weights import trained_weights
 
@@ -75,15 +76,28 @@ def open_model(name_or_run):
     Raises:
         ValueError: When it is neither; suggests the nearest zoo names.
     """
-    folder = pathlib.Path(name_or_run)
-    if name_or_run in read_manifest() or not folder.is_dir():
+    if not _is_run(name_or_run):
         return load(str(name_or_run)), parse_class_table(info(str(name_or_run)))
+    folder = pathlib.Path(name_or_run)
     record = read_run(folder)
     best, last = folder / "best.weights.h5", folder / "last.weights.h5"
     table = parse_class_table(record, where=str(folder / RUN_RECORD))
-    model = build(record["variant"], len(table))
+    channels = image_format(folder).channels
+    model = build(record["variant"], len(table), input_shape=(None, None, channels))
     load_weights(model, best if best.exists() else last)
     return model, table
+
+
+def image_format(name_or_run):
+    """`ImageFormat` of the files that the model of `open_model` was trained on."""
+    if not _is_run(name_or_run):
+        return ImageFormat()
+    record = read_run(name_or_run)
+    return ImageFormat(record.get("bands"), record.get("value_range"))
+
+
+def _is_run(name_or_run):
+    return name_or_run not in read_manifest() and pathlib.Path(name_or_run).is_dir()
 
 
 def read_run(folder):

@@ -6,40 +6,44 @@ import pathlib
 import click
 
 from keras_deeplab.cli import Command
+from keras_deeplab.cli_options import FILE, file_format, labelled_images, open_dataset
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
 @click.command("evaluate", cls=Command)
 @click.argument("model")
-@click.option("--images", type=FOLDER, multiple=True, required=True, help="Images; repeatable.")
-@click.option("--masks", type=FOLDER, multiple=True, required=True, help="Their masks, by stem.")
+@labelled_images()
+@file_format()
 @click.option("--classes", type=FILE, help="Class table of the masks; the model's by default.")
 @click.option("--flip", is_flag=True, help="Average with the mirrored image.")
 @click.option("--scales", default="1", show_default=True, help="Scales to average, by commas.")
 @click.option("--window", type=click.IntRange(32), help="Predict by windows of this side.")
 @click.option("--stride", type=click.IntRange(1), help="Step of the windows.")
 @click.option("--json", "json_file", type=OUTPUT, help="Write metrics and confusion matrix here.")
-def command(model, images, masks, classes, flip, scales, window, stride, json_file):
-    """Evaluate MODEL, a zoo name or the folder of a training run, at full image size."""
+def command(model, classes, flip, scales, window, stride, json_file, **options):
+    """Evaluate MODEL, a zoo name or the folder of a training run, at full image size.
+
+    Images are read as the run read them: --bands and --value-range are for files of other form.
+    """
     from keras_deeplab.quiet import import_tensorflow
 
     import_tensorflow()
     import tqdm
 
     from keras_deeplab.data.class_table import read_class_table
-    from keras_deeplab.data.folder import from_folder
     from keras_deeplab.evaluation.dataset import evaluate
     from keras_deeplab.files import written_whole
     from keras_deeplab.prediction.image import parse_scales
-    from keras_deeplab.zoo import open_model
+    from keras_deeplab.zoo import image_format, open_model
 
     network, table = open_model(model)
     if classes and read_class_table(classes).names != table.names:
         raise ValueError(f"{classes} holds other classes than {model}: {', '.join(table.names)}.")
-    dataset = from_folder(images, masks, read_class_table(classes) if classes else table)
+    trained_on = image_format(model)
+    options["bands"] = options["bands"] or trained_on.bands
+    options["value_range"] = options["value_range"] or trained_on.value_range
+    dataset = open_dataset(options, read_class_table(classes) if classes else table)
     metrics = evaluate(
         network,
         tqdm.tqdm(dataset, total=int(dataset.cardinality()), unit="image", leave=False),

@@ -26,13 +26,13 @@ def command(image, model, output, mask, flip, scales, window, stride):
     import_tensorflow()
     import numpy as np
 
-    from keras_deeplab.data.folder import read_image
+    from keras_deeplab.data.images import read_image
     from keras_deeplab.files import written_whole
     from keras_deeplab.prediction.image import parse_scales, predict
-    from keras_deeplab.prediction.overlay import draw_overlay, palette_png
-    from keras_deeplab.zoo import open_model
+    from keras_deeplab.prediction.overlay import as_picture, draw_overlay, palette_png
+    from keras_deeplab.zoo import image_format, open_model
 
-    pixels = read_image(image)
+    pixels = read_image(image, image_format(model))
     network, table = open_model(model)
     probabilities = predict(
         network, pixels, scales=parse_scales(scales), flip=flip, window=window, stride=stride
@@ -40,7 +40,7 @@ def command(image, model, output, mask, flip, scales, window, stride):
     labels = probabilities.argmax(-1).astype(np.uint8)
     if output:
         with written_whole(output) as path:
-            draw_overlay(pixels, labels, table).save(path)
+            draw_overlay(as_picture(pixels), labels, table).save(path)
     if mask:
         with written_whole(mask) as path:
             palette_png(labels, table).save(path)

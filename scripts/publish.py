@@ -31,13 +31,16 @@ def command(run, name, about, images, masks, zoo):
     from keras_deeplab.checkpoints.keras_files import save_keras_weights
     from keras_deeplab.checkpoints.loading import load_weights
     from keras_deeplab.data.folder import from_folder
+    from keras_deeplab.data.images import ImageFormat
     from keras_deeplab.evaluation.dataset import evaluate_views
     from keras_deeplab.evaluation.plots import plot_confusion
     from keras_deeplab.files import written_whole
     from keras_deeplab.resources import zoo_dir
-    from keras_deeplab.zoo import open_model, read_run
+    from keras_deeplab.zoo import image_format, open_model, read_run
 
     zoo = zoo or zoo_dir()
+    if image_format(run) != ImageFormat():
+        raise ValueError(f"{run} takes selected bands or a value range: the zoo cannot say so yet.")
     model, table = open_model(run)
     dataset = from_folder(images, masks, table)
 

@@ -9,9 +9,8 @@ import sys
 import click
 
 from keras_deeplab.cli import Command
+from keras_deeplab.cli_options import FILE, file_format, labelled_images, open_dataset
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -23,10 +22,9 @@ def option(*names, **settings):
 
 @click.command("train", cls=Command)
 @option("--model", "variant", required=True, help="Variant, for example r18_d8.")
-@option("--images", type=FOLDER, multiple=True, required=True, help="Images; repeatable.")
-@option("--masks", type=FOLDER, multiple=True, required=True, help="Masks with the same stems.")
-@option("--val-images", type=FOLDER, multiple=True, help="Validation images; repeatable.")
-@option("--val-masks", type=FOLDER, multiple=True, help="Validation masks.")
+@labelled_images()
+@labelled_images("val-", what="Validation images")
+@file_format()
 @option("--classes", type=FILE, required=True, help="Class table (JSON): names and colours.")
 @option("--output", type=OUTPUT, required=True, help="Folder of the run.")
 @option("--steps", type=click.IntRange(1), default=80_000)
@@ -51,7 +49,7 @@ def option(*names, **settings):
 @option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
 @option("--seed", type=int, default=0)
 @option("--resume", is_flag=True, help="Continue the run in --output where it was last saved.")
-def command(images, masks, val_images, val_masks, classes, output, resume, **options):
+def command(classes, output, resume, **options):
     """Train a DeepLabV3+ on folders of images and masks.
 
     Masks are class indices or colours, see --classes. The run's folder gets the best and the last
@@ -61,15 +59,14 @@ def command(images, masks, val_images, val_masks, classes, output, resume, **opt
 
     import_tensorflow()
     from keras_deeplab.data.class_table import read_class_table
-    from keras_deeplab.data.folder import from_folder
     from keras_deeplab.training.loop import train
 
     table = read_class_table(classes)
     recipe = make_recipe(options, len(table))
-    note_run(output, resume, {"variant": options["variant"], **table.to_json()}, recipe, options)
+    dataset = open_dataset(options, table)
+    validation = open_dataset(options, table, prefix="val_", required=False)
+    note_run(output, resume, table, recipe, options)
     model = make_model(options, len(table), recipe.seed)
-    dataset = from_folder(images, masks, table)
-    validation = from_folder(val_images, val_masks, table).cache() if val_images else None
     try:
         train(
             model,
@@ -77,7 +74,7 @@ def command(images, masks, val_images, val_masks, classes, output, resume, **opt
             recipe=recipe,
             output=output,
             num_classes=len(table),
-            validation=validation,
+            validation=validation and validation.cache(),
             validate_every=options["validate_every"],
             save_every=options["save_every"],
             resume=resume,
@@ -106,36 +103,40 @@ def make_model(options, num_classes, seed):
     import keras
 
     from keras_deeplab.builder import build
+    from keras_deeplab.data.images import ImageFormat
     from keras_deeplab.manifest import list_models
     from keras_deeplab.zoo import load
 
     keras.utils.set_random_seed(seed)
     keras.mixed_precision.set_dtype_policy(options["precision"])
-    variant, init, aux_head = options["variant"], options["init"], options["aux_head"]
-    if init == "random":
-        return build(variant, num_classes, aux_head=aux_head)
-    if init not in list_models():
-        return build(variant, num_classes, aux_head=aux_head, weights=init)
-    return load(init, num_classes=num_classes, aux_head=aux_head)
+    variant, init = options["variant"], options["init"]
+    channels = ImageFormat(options["bands"]).channels
+    settings = {"aux_head": options["aux_head"], "input_shape": (None, None, channels)}
+    if init in list_models():
+        return load(init, num_classes=num_classes, **settings)
+    return build(variant, num_classes, weights=None if init == "random" else init, **settings)
 
 
-def note_run(output, resume, model, recipe, options):
+def note_run(output, resume, table, recipe, options):
     """Writes the run's record; when resuming, checks that the options are those of the run."""
     from keras_deeplab.files import written_whole
+    from keras_deeplab.training.run_folder import RunFolder
     from keras_deeplab.zoo import RUN_RECORD, read_run
 
+    model = {name: options[name] for name in ("variant", "bands", "value_range")}
     settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
-    record = {**model, "recipe": dataclasses.asdict(recipe), "settings": settings}
+    record = {**model, **table.to_json(), "recipe": dataclasses.asdict(recipe)}
+    record["settings"] = settings
     record = json.loads(json.dumps(record))  # tuples become lists, as they will be when read
     if resume:
         noted = read_run(output)
-        changed = [key for key in record if record[key] != noted[key]]
+        changed = [key for key in record if record[key] != noted.get(key)]
         if changed:
             raise ValueError(
                 f"--resume with other options than {output / RUN_RECORD}: "
-                + "; ".join(f"{key}: {noted[key]} there, {record[key]} here" for key in changed)
+                + "; ".join(f"{key}: {noted.get(key)} there, {record[key]} here" for key in changed)
             )
-    elif not (output / RUN_RECORD).exists():
+    elif not RunFolder(output).last.exists():
         arguments = sys.argv[2:] if sys.argv[1] == "train" else sys.argv[1:]  # group or script
         record["command"] = shlex.join(["keras-deeplab", "train", *arguments])
         with written_whole(output / RUN_RECORD) as path:

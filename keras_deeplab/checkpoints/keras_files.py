@@ -63,7 +63,7 @@ def load_keras_weights(model, path):
             raise CheckpointError(f"{path} is damaged: {error}.") from error
     for name, variable in targets.items():
         array = arrays[name].astype(np.float32)
-        if name == FIRST_KERNEL:
+        if name == FIRST_KERNEL and is_adaptable(array.shape, tuple(variable.shape), axis=2):
             array = adapt_channels(array, variable.shape[2], axis=2)
         variable.assign(array)
 

@@ -10,8 +10,10 @@ import keras_deeplab.data.datasets  # noqa: F401, registers the builders
 
 _HOMES = {
     "ClassTable": "keras_deeplab.data.class_table",
+    "RandomWindows": "keras_deeplab.data.windows",
     "augment": "keras_deeplab.data.batches",
     "classes": "keras_deeplab.data.named",
+    "from_csv": "keras_deeplab.data.folder",
     "from_folder": "keras_deeplab.data.folder",
     "list_datasets": "keras_deeplab.data.named",
     "load": "keras_deeplab.data.named",

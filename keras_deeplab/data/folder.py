@@ -1,161 +1,120 @@
-"""Folders of images and masks as a `tf.data.Dataset` of (image, label)."""
+"""Images and masks in files as a `tf.data.Dataset` of (image, label)."""
 
-import concurrent.futures
-import pathlib
-
-import numpy as np
-from PIL import Image
-
-from keras_deeplab.data.class_table import ClassTable
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-MOST_LISTED = 10  # problems an error spells out before it counts the rest
+from keras_deeplab.data.checks import check_labels as check_all_labels
+from keras_deeplab.data.checks import check_pairs
+from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.images import ImageFormat
+from keras_deeplab.data.masks import read_mask
+from keras_deeplab.data.pairs import pairs_of_csv, pairs_of_folders
 
 
-def from_folder(images, masks, classes, *, check_labels=True):
+def from_folder(
+    images,
+    masks,
+    classes,
+    *,
+    split=None,
+    mask_suffix="",
+    bands=None,
+    value_range=None,
+    windows=None,
+    check_labels=True,
+):
     """Pairs images and masks by file stem.
 
+    Folders may be nested: a stem is the path in the folder without suffix, such as `north/tile_1`.
+    Hidden files are passed over.
+
     Args:
-        images: Folder, or list of folders, of RGB images: jpg, png or tif, 8 bits a channel.
-        masks: Folder, or list of folders matching `images`, of masks with the same stems:
-            class indices in one channel, or colours (RGB or palette) when `classes` has a palette.
+        images: Folder, or list of folders, of images: jpg, png, tif, GeoTIFF.
+        masks: Folder, or list of folders matching `images`, of masks with the same stems (png,
+            tif, GeoTIFF): class indices in one band, or colours (RGB or palette) when `classes`
+            has a palette.
         classes: `ClassTable`, or a list of class names for masks of indices.
-        check_labels: Whether every mask is decoded now, so that all wrong ones are listed at
-            once. Otherwise a wrong mask is an error when it is reached.
+        split: Text file with one stem per line, blank lines and `# comments` allowed: only those
+            pairs are used. `None` uses all, and then every file must have its partner.
+        mask_suffix: What the stem of a mask has behind that of its image, for example `"_mask"`.
+            With it, images and masks may lie in the same folder.
+        bands: Bands to read in the order of the channels, counted from 1 as GDAL does, for example
+            `(4, 1, 2)`; `None` for files of three bands.
+        value_range: `(low, high)`, the stored values that become 0 and 255, linearly, with what
+            lies outside clipped. Required for files of other than 8 bits.
+        windows: `RandomWindows` to read parts of large images; `None` for whole images.
+        check_labels: Whether every mask is decoded now, in blocks, so that all wrong ones are
+            listed at once. Otherwise a wrong mask is an error when it is reached.
 
     Returns:
-        `tf.data.Dataset` of `(image, label)`: `(H, W, 3)` uint8 RGB 0..255 and `(H, W)` uint8
-        class indices with 255 for ignored pixels, in the order of the file names. Images may
-        differ in size.
+        `tf.data.Dataset` of `(image, label)` of known length: `(H, W, channels)` uint8, or float32
+        with a `value_range`, 0..255; and `(H, W)` uint8 class indices with 255 for ignored pixels.
+        Whole images come in the order of the file names and may differ in size. Where an image has
+        no data (its nodata value in all bands, its mask or alpha, or NaN in any band) it is 0 and
+        its label 255; so is the label where the mask has none.
 
     Raises:
-        ValueError: A folder without images, an image or mask without partner, sizes that differ,
-            labels or colours outside the class table. Lists the files and values found.
+        ValueError: A folder without images; an image or mask without partner; files that cannot be
+            read; sizes, coordinates or coordinate systems that differ; missing bands or
+            value range; JPEG masks; labels or colours outside the class table. Lists the files.
+        tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is reached.
     """
+    pairs = pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix)
+    return _dataset(pairs, classes, ImageFormat(bands, value_range), windows, check_labels)
+
+
+def from_csv(path, classes, *, bands=None, value_range=None, windows=None, check_labels=True):
+    """Images and masks that a CSV file pairs.
+
+    Args:
+        path: CSV file with a header that has `image` and `mask`; paths are relative to the file.
+        classes: See `from_folder`, as for the other arguments.
+        bands: Bands to read.
+        value_range: Stored values that become 0 and 255.
+        windows: `RandomWindows`, or `None` for whole images.
+        check_labels: Whether every mask is decoded now.
+
+    Returns:
+        `tf.data.Dataset` of `(image, label)` as of `from_folder`, in the order of the lines.
+
+    Raises:
+        ValueError: A CSV without those columns, missing files, an image listed twice; and what
+            `from_folder` raises.
+    """
+    form = ImageFormat(bands, value_range)
+    return _dataset(pairs_of_csv(path), classes, form, windows, check_labels)
+
+
+def _dataset(pairs, classes, form, windows, check_labels):
     import tensorflow as tf
 
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
-    pairs = list_pairs(images, masks)
-    _check_sizes(pairs)
+    shapes = check_pairs(pairs, form)
     if check_labels:
-        _check_labels(pairs, classes)
+        check_all_labels(pairs, classes)
 
-    def load(image_path, mask_path):
-        return read_image(image_path.decode()), read_mask(mask_path.decode(), classes)
+    def load(index):
+        if windows is None:
+            return read_pair(*pairs[index], classes, form)
+        number, *place = windows.place(int(index), shapes)
+        return read_pair(*pairs[number], classes, form, place)
 
-    def load_tensors(image_path, mask_path):
-        image, label = tf.numpy_function(load, [image_path, mask_path], (tf.uint8, tf.uint8))
-        return tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(label, (None, None))
+    def load_tensors(index):
+        image, label = tf.numpy_function(load, [index], (form.dtype, tf.uint8))
+        image = tf.ensure_shape(image, (None, None, form.channels))
+        return image, tf.ensure_shape(label, (None, None))
 
-    paths = tf.data.Dataset.from_tensor_slices(np.array(pairs, dtype=str))
-    return paths.map(
-        lambda pair: load_tensors(pair[0], pair[1]), num_parallel_calls=tf.data.AUTOTUNE
-    )
-
-
-def list_pairs(images, masks):
-    """`(image file, mask file)` strings of one or several folders, paired by stem."""
-    image_dirs, mask_dirs = _as_list(images), _as_list(masks)
-    if len(image_dirs) != len(mask_dirs):
-        raise ValueError(
-            f"{len(image_dirs)} image folders but {len(mask_dirs)} mask folders: give one mask "
-            "folder for each image folder."
-        )
-    pairs, problems = [], []
-    for image_dir, mask_dir in zip(image_dirs, mask_dirs, strict=True):
-        image_files, mask_files = _files_by_stem(image_dir), _files_by_stem(mask_dir)
-        problems += [
-            f"{image_files[stem]} has no mask in {mask_dir}"
-            for stem in sorted(image_files.keys() - mask_files.keys())
-        ]
-        problems += [
-            f"{mask_files[stem]} has no image in {image_dir}"
-            for stem in sorted(mask_files.keys() - image_files.keys())
-        ]
-        pairs += [
-            (str(image_files[stem]), str(mask_files[stem]))
-            for stem in sorted(image_files.keys() & mask_files.keys())
-        ]
-    _raise_problems("images and masks do not pair up by file stem", problems)
-    return pairs
+    count = len(pairs) if windows is None else windows.count
+    return tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def read_image(path):
-    """An image file as `(H, W, 3)` uint8 RGB; a `ValueError` that names the file otherwise."""
-    with _open(path) as image:
-        if image.mode not in ("RGB", "P"):
-            raise ValueError(
-                f"{path}: expected an 8-bit RGB image, found mode {image.mode!r} "
-                f"({len(image.getbands())} channels). Convert it to RGB first."
-            )
-        return np.asarray(image.convert("RGB"))
+def read_pair(image_path, mask_path, classes, form, place=None):
+    """`(image, label)` of a pair of files, or of the part at `(row, column, height, width)`."""
+    from rasterio.windows import Window
 
-
-def read_mask(path, classes):
-    """A mask file as `(H, W)` uint8 label map; a `ValueError` that names the file otherwise."""
-    with _open(path) as mask:
-        if classes.palette is not None and mask.mode in ("P", "RGB", "RGBA"):
-            mask = mask.convert("RGB")
-        return classes.decode(np.asarray(mask), where=str(path))
-
-
-def _open(path):
-    try:
-        return Image.open(path)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error}).") from error
-
-
-def _as_list(folders):
-    return [folders] if isinstance(folders, (str, pathlib.Path)) else list(folders)
-
-
-def _files_by_stem(folder):
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
-    files, problems = {}, []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if path.stem in files:
-            problems.append(f"{path} and {files[path.stem]} share a stem")
-        files[path.stem] = path
-    _raise_problems("ambiguous file names", problems)
-    if not files:
-        raise ValueError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
-    return files
-
-
-def _check_sizes(pairs):
-    def problem(pair):
-        image, mask = map(_size, pair)
-        return None if image == mask else f"{pair[0]} is {image}, its mask {pair[1]} is {mask}"
-
-    _raise_problems("images and masks differ in size (width, height)", map(problem, pairs))
-
-
-def _size(path):
-    with _open(path) as image:
-        return image.size
-
-
-def _check_labels(pairs, classes):
-    def problem(pair):
-        try:
-            read_mask(pair[1], classes)
-        except ValueError as error:
-            return str(error)
-        return None
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        _raise_problems("masks do not fit the class table", pool.map(problem, pairs))
-
-
-def _raise_problems(summary, problems):
-    problems = [problem for problem in problems if problem]
-    if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems[:MOST_LISTED])
-        rest = len(problems) - MOST_LISTED
-        more = f"\n  ... and {rest} more" if rest > 0 else ""
-        raise ValueError(f"{summary[0].upper()}{summary[1:]}:{listed}{more}")
+    window = None
+    if place is not None:
+        row, column, height, width = place
+        window = Window(column, row, width, height)
+    image, valid = form.read(image_path, window)
+    label = read_mask(mask_path, classes, window)
+    if valid is not None:
+        label[~valid] = IGNORE_INDEX
+    return image, label

@@ -24,7 +24,7 @@ def evaluate(
     Args:
         model: Model of logits, see `keras_deeplab.predict`.
         dataset: Iterable of `(image, label)`: `(H, W, C)` and `(H, W)`, as `data.from_folder`
-            yields them, or batches of them.
+            yields them, or batches of them. Images as `keras_deeplab.predict` takes them.
         num_classes: Number of classes.
         scales: Factors at which each image is predicted; the softmax of all is averaged.
         flip: Whether each scale is also predicted mirrored.

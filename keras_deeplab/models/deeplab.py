@@ -3,7 +3,7 @@
 import keras
 
 from keras_deeplab.models import heads
-from keras_deeplab.models.layers import MEAN, STD, ImageInput, ResizeLike
+from keras_deeplab.models.layers import ImageInput, ResizeLike, input_statistics
 from keras_deeplab.models.resnet import resnet
 from keras_deeplab.models.variants import BACKBONES, get_variant
 
@@ -57,12 +57,12 @@ def build_model(
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
     backbone = BACKBONES[spec.depth]
     _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
-    _check_input_shape(input_shape, include_preprocessing)
+    _check_input_shape(input_shape)
 
     # --- Input ---
     image = keras.Input(input_shape, name="image", dtype="float32")
-    statistics = {"mean": MEAN, "std": STD} if include_preprocessing else {}
-    x = ImageInput(**statistics, name="preprocessing")(image)
+    statistics = input_statistics(input_shape[2]) if include_preprocessing else ()
+    x = ImageInput(*statistics, name="preprocessing")(image)
 
     # --- Backbone, ASPP, decoder ---
     stages = resnet(
@@ -122,15 +122,9 @@ def _check_options(num_classes, output_stride, multi_grid, backbone, dropout):
         raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
 
 
-def _check_input_shape(input_shape, include_preprocessing):
+def _check_input_shape(input_shape):
     if len(input_shape) != 3 or input_shape[2] is None or input_shape[2] < 1:
         raise ValueError(
             f"input_shape must be (height, width, channels) with known channels, got "
             f"{tuple(input_shape)!r}; height and width may be None."
-        )
-    if include_preprocessing and input_shape[2] != len(MEAN):
-        raise ValueError(
-            f"The built-in preprocessing normalises 3 RGB channels, got {input_shape[2]} in "
-            f"input_shape {tuple(input_shape)!r}. Normalise the image yourself and pass "
-            "include_preprocessing=False."
         )

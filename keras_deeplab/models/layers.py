@@ -13,6 +13,21 @@ BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9  # Keras counts what is kept, PyTorch what is replaced (0.1)
 
 
+def input_statistics(channels):
+    """Mean and standard deviation of each input channel, on the scale 0..255.
+
+    Three channels have those of RGB. Of others nothing is known: every further one, and each where
+    there are fewer than three, has the average of the three.
+    """
+
+    def extended(values):
+        average = sum(values) / len(values)
+        known = values if channels >= len(values) else ()
+        return (*known, *[average] * (channels - len(known)))
+
+    return extended(MEAN), extended(STD)
+
+
 def check_image_size(height, width):
     """Raises a `ValueError` when a known side is below 32 pixels."""
     for side, size in (("height", height), ("width", width)):

@@ -10,8 +10,8 @@ def predict(model, image, *, scales=(1.0,), flip=False, window=None, stride=None
 
     Args:
         model: Model of `keras_deeplab.build` or `load`, with `activation=None`.
-        image: `(H, W, C)` without batch axis: uint8 0..255, or float32 for a model without
-            preprocessing. At least 32 pixels a side at every scale.
+        image: `(H, W, C)` without batch axis: 0..255, uint8 or float32; normalised float32 for a
+            model without preprocessing. At least 32 pixels a side at every scale.
         scales: Factors at which the image is predicted; the softmax of all is averaged.
         flip: Whether each scale is also predicted mirrored, averaged likewise.
         window: Side of overlapping square windows in pixels, or `(height, width)`; their logits

@@ -45,7 +45,8 @@ def check_image(model, image):
 
     Args:
         model: Model of `keras_deeplab.build`.
-        image: `(H, W, C)`; uint8, or float32 for a model without preprocessing.
+        image: `(H, W, C)`; uint8, or float32 on the same scale 0..255; for a model without
+            preprocessing any normalised float32.
     """
     channels = model.input_shape[-1]
     if image.ndim != 3 or image.shape[-1] != channels:
@@ -55,10 +56,14 @@ def check_image(model, image):
         )
     normalises = model.get_layer("preprocessing").mean is not None
     if normalises and image.dtype != np.uint8:
-        raise ValueError(
-            f"The model normalises uint8 images 0..255 itself, got {image.dtype}: scale the image "
-            "to uint8, or build the model with include_preprocessing=False."
-        )
+        low, high = image.min(), image.max()
+        # Nothing but black is 0..1 of 255; a picture is, when it was scaled for another model.
+        if image.dtype.kind != "f" or low < 0 or high > 255 or 0 < high <= 1:
+            raise ValueError(
+                f"The model normalises images 0..255 itself, uint8 or float, got {image.dtype} "
+                f"{low:g} to {high:g}: scale the image, or build the model with "
+                "include_preprocessing=False."
+            )
     check_image_size(*image.shape[:2])
 
 

@@ -38,6 +38,14 @@ def test_loads_with_and_without_auxiliary_head(trained, files, name, aux_head):
     np.testing.assert_allclose(logits(model), logits(trained), atol=1e-5)
 
 
+def test_weights_of_four_channels_load_unchanged(tmp_path):
+    models = [kd.build("r18_d16", 2, input_shape=(None, None, 4)) for _ in range(2)]
+    save_keras_weights(models[0], tmp_path / "four.weights.h5")
+    kd.load_weights(models[1], tmp_path / "four.weights.h5")
+    for one, other in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_stock_keras_reads_what_we_write(trained, files):
     for name, tolerance in (("ours.weights.h5", 1e-5), ("half.weights.h5", 0.02)):
         model = kd.build("r18_d8", 6, aux_head=True)

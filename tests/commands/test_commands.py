@@ -131,7 +131,7 @@ def test_errors_are_for_people(labelled_folder, tmp_path):
     assert "scene_1.png has no mask in" in failed.stderr
     assert "Traceback" not in failed.stderr
     failed = run("predict", EXAMPLES / "classes.json", "--model", "r18_dubai", check=False)
-    assert "cannot be read as an image" in failed.stderr
+    assert "cannot be read as a raster" in failed.stderr
 
 
 @pytest.mark.parametrize("script", ["train", "predict", "evaluate", "list", "info", "publish"])

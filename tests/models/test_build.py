@@ -24,7 +24,6 @@ def model():
         ("r50_d8", {"output_stride": 32}, "8 or 16, got 32"),
         ("r50_d8", {"multi_grid": (1, 2)}, "each of the 3 blocks"),
         ("r18_d8", {"multi_grid": (1, 2, 4)}, "each of the 2 blocks"),
-        ("r18_d8", {"input_shape": (None, None, 4)}, "include_preprocessing=False"),
         ("r18_d8", {"input_shape": (31, 64, 3)}, "height is 31 pixels"),
         ("r18_d8", {"input_shape": (None, 16, 3)}, "width is 16 pixels"),
         ("r18_d8", {"input_shape": (None, None, None)}, "known channels"),
@@ -73,6 +72,19 @@ def test_dropout_and_sync_batch_norm_reach_the_layers():
     assert set(rates) == {0.3}
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert norms and all(norm.synchronized for norm in norms)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_any_number_of_channels_is_normalised(channels):
+    """Grey of the mean colour becomes about 0 in every channel, and each deviation about 1."""
+    model = kd.build("r18_d16", 2, input_shape=(None, None, channels))
+    normalise = model.get_layer("preprocessing")
+    image = np.full((1, 32, 32, channels), 114.5, "float32")
+    low, high = np.asarray(normalise(image)), np.asarray(normalise(image + 57.4))
+    assert (abs(low) < 0.21).all() and (abs(high - low - 1) < 0.02).all()
+    assert model(image).shape == (1, 32, 32, 2)
+    if channels == 5:
+        np.testing.assert_allclose(low[..., 3:], low[..., :3].mean(), atol=0.01)
 
 
 def test_four_channels_without_preprocessing():

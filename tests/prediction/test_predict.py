@@ -75,6 +75,14 @@ def test_one_trace_serves_all_sizes():
     assert compiled.experimental_get_tracing_count() == 1
 
 
+def test_float_images_are_those_of_uint8(model):
+    """On the same scale; also one that is black all over."""
+    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), "uint8")
+    for pixels in (image, np.zeros_like(image)):
+        expected = kd.predict(model, pixels)
+        np.testing.assert_array_equal(kd.predict(model, pixels.astype("float32")), expected)
+
+
 @pytest.mark.parametrize(
     ("image", "options", "message"),
     [
@@ -82,7 +90,10 @@ def test_one_trace_serves_all_sizes():
         (np.zeros((48, 48, 3), "uint8"), {"scales": (0.5,)}, "height is 24 pixels"),
         (np.zeros((64, 64, 4), "uint8"), {}, r"\(height, width, 3\), got \(64, 64, 4\)"),
         (np.zeros((1, 64, 64, 3), "uint8"), {}, "got \\(1, 64, 64, 3\\)"),
-        (np.zeros((64, 64, 3), "float32"), {}, "normalises uint8 images"),
+        (np.full((64, 64, 3), 0.9, "float32"), {}, "0..255 itself, .* got float32 0.9 to 0.9"),
+        (np.full((64, 64, 3), 256.0, "float32"), {}, "got float32 256 to 256"),
+        (np.full((64, 64, 3), -1.0, "float32"), {}, "got float32 -1 to -1"),
+        (np.zeros((64, 64, 3), "uint16"), {}, "got uint16 0 to 0"),
         (np.zeros((64, 64, 3), "uint8"), {"scales": ()}, "one or more positive factors"),
         (np.zeros((64, 64, 3), "uint8"), {"stride": 32}, "needs a window"),
         (np.zeros((64, 64, 3), "uint8"), {"window": 32, "stride": 40}, "between 1 and the window"),

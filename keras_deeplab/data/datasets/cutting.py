@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.data.rasters import open_raster
+from keras_deeplab.data.rasters import open_raster, palette
 from keras_deeplab.data.tiles import positions
 
 
@@ -58,15 +58,15 @@ def cut_scene(scene, *, size, step, decode, pad, work_dir):
 def read_colors(raster, rows, name):
     """Rows of a raster as `(rows, width, 3)` uint8 RGB; grey becomes RGB, alpha is dropped."""
     values = read_rows(raster, rows, name)
-    palette = _palette(raster)
-    if palette is not None:
-        return palette[values[..., 0]]
+    colors = palette(raster)
+    if colors is not None:
+        return colors[values[..., 0]]
     return values[..., :3] if values.shape[-1] >= 3 else values[..., :1].repeat(3, axis=-1)
 
 
 def decode_colors(raster, rows, name, classes, *, ignore_unknown=False):
     """Rows of a label painted in the colours of a class table, see `ClassTable.decode`."""
-    if raster.count < 3 and _palette(raster) is None:
+    if raster.count < 3 and palette(raster) is None:
         raise ValueError(f"{name}: a label of colours is needed; this one is grey.")
     colors = read_colors(raster, rows, name)
     return classes.decode(colors, where=name, origin=(rows.start, 0), ignore_unknown=ignore_unknown)
@@ -78,16 +78,6 @@ def read_rows(raster, rows, name):
         raise ValueError(f"{name}: 8 bits a channel are needed, found {raster.dtypes[0]}.")
     window = ((rows.start, rows.stop), (0, raster.width))
     return np.moveaxis(raster.read(window=window), 0, -1)
-
-
-def _palette(raster):
-    """`(256, 3)` uint8 colours of a palette raster, or `None`."""
-    import rasterio
-
-    if raster.colorinterp[0] is not rasterio.enums.ColorInterp.palette:
-        return None
-    colors = raster.colormap(1)
-    return np.array([colors.get(index, (0, 0, 0))[:3] for index in range(256)], np.uint8)
 
 
 def _png(values, side, fill):

@@ -1,0 +1,118 @@
+"""The options of train and evaluate that describe labelled images, as users give them."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from rasters import write_raster
+from test_commands import run
+
+import keras_deeplab as kd
+from keras_deeplab.cli import main
+from keras_deeplab.data.images import ImageFormat
+from keras_deeplab.zoo import image_format, open_model
+
+FORM = ("--bands", "4,1,2", "--value-range", 0, 4095)
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Two 16-bit scenes of four bands, in which water is what near infrared does not reflect."""
+    rng = np.random.default_rng(0)
+    for stem in ("north/a", "south/b"):
+        image = rng.integers(800, 2500, (64, 72, 4)).astype(np.uint16)
+        mask = rng.integers(0, 2, (8, 9)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+        image[..., 3] = np.where(mask, 200, 3800)
+        write_raster(tmp_path / f"images/{stem}.tif", image)
+        write_raster(tmp_path / f"masks/{stem}.tif", mask)
+    (tmp_path / "classes.json").write_text('{"classes": [{"name": "land"}, {"name": "water"}]}')
+    (tmp_path / "pairs.csv").write_text("image,mask\nimages/north/a.tif,masks/north/a.tif\n")
+    (tmp_path / "val.txt").write_text("south/b\n")
+    return tmp_path
+
+
+def training(scenes, output, *options):
+    return (
+        *("train", "--model", "r18_d16", "--classes", scenes / "classes.json", "--output", output),
+        *("--steps", 2, "--crop", 32, "--batch", 1, "--no-aux-head", *options),
+    )
+
+
+def folders(scenes, prefix="--"):
+    return (f"{prefix}images", scenes / "images", f"{prefix}masks", scenes / "masks")
+
+
+def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path):
+    output = tmp_path / "run"
+    options = ("--pairs", scenes / "pairs.csv", *folders(scenes, "--val-"), *FORM)
+    command = training(scenes, output, *options, "--val-split", scenes / "val.txt")
+    run(*command)
+    assert image_format(output) == ImageFormat((4, 1, 2), (0, 4095))
+    changed = run(*command, "--resume", "--bands", "1,2,4", check=False)
+    assert "bands: [4, 1, 2] there, [1, 2, 4] here" in changed.stderr
+
+    run("evaluate", output, *folders(scenes), "--json", tmp_path / "metrics.json")
+    model, table = open_model(output)
+    dataset = kd.data.from_folder(
+        *(scenes / "images", scenes / "masks", table), bands=(4, 1, 2), value_range=(0, 4095)
+    )
+    metrics = kd.evaluate(model, dataset, num_classes=2)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["confusion"] == metrics.confusion.tolist()
+    assert sum(map(sum, found["confusion"])) == 2 * 64 * 72
+    failed = run("evaluate", output, *folders(scenes), "--bands", "1,2", check=False)
+    assert "Expected an image of shape (height, width, 3), got (64, 72, 2)" in failed.stderr
+
+    image = scenes / "images/south/b.tif"
+    run("predict", image, "--model", output, "--output", tmp_path / "overlay.png")
+    failed = run("predict", image, "--model", "r18_dubai", check=False)
+    assert "expected an 8-bit image with RGB, found uint16 with bands 1 " in failed.stderr
+
+
+def test_a_run_of_four_bands_is_a_model_for_four_bands(scenes, tmp_path):
+    output = tmp_path / "run"
+    output.mkdir()
+    record = {"variant": "r18_d16", "bands": [1, 2, 3, 4], "value_range": [0, 4095]}
+    table = json.loads((scenes / "classes.json").read_text())
+    (output / "run.json").write_text(json.dumps(record | table))
+    trained = kd.build("r18_d16", 2, input_shape=(None, None, 4))
+    trained.save_weights(output / "best.weights.h5")
+    image = scenes / "images/south/b.tif"
+    mask = tmp_path / "mask.png"
+    run("predict", image, "--model", output, "--mask", mask, "--output", tmp_path / "overlay.png")
+    pixels, _ = ImageFormat((1, 2, 3, 4), (0, 4095)).read(image)
+    expected = kd.predict(trained, pixels).argmax(-1)
+    with Image.open(mask) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), expected)
+
+
+def test_a_damaged_image_is_named_without_traceback(scenes, tmp_path):
+    image = scenes / "images/north/a.tif"
+    image.write_bytes(image.read_bytes()[:9000])
+    failed = run(*training(scenes, tmp_path / "run", *folders(scenes), *FORM), check=False)
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert f"{image}: cannot be read as a raster" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "Give --images and --masks, or --pairs instead."),
+        (("--pairs", "pairs.csv", "--split", "val.txt"), "or --pairs instead."),
+        (
+            ("--pairs", "pairs.csv", *FORM, "--val-split", "val.txt"),
+            "Give --val-images and --val-masks",
+        ),
+        (("--pairs", "pairs.csv", "--bands", "4;1"), "'4;1' is no list of numbers such as 4,1,2"),
+        (("--pairs", "pairs.csv", "--bands", "1"), "a.tif is uint16, its values 800 to 2499"),
+    ],
+)
+def test_wrong_options_are_described(scenes, tmp_path, options, message):
+    files = {name: scenes / name for name in ("pairs.csv", "val.txt")}
+    options = [files.get(option, option) for option in options]
+    command = list(map(str, training(scenes, tmp_path / "run", *options)))
+    failed = CliRunner().invoke(main, command)
+    assert failed.exit_code and message in " ".join(failed.output.split())
+    assert not (tmp_path / "run").exists()
