@@ -47,6 +47,7 @@ def command(name, manual_dir, data_dir, dry_run, check, output):
 
 def print_plan(builder, manual_dir):
     """Prints the scenes and tiles of each split; makes nothing."""
+    import tqdm
     from rich.console import Console
     from rich.table import Table
 
@@ -56,13 +57,15 @@ def print_plan(builder, manual_dir):
         raise ValueError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     listing = Table("split", "scenes", "of", "tiles", "of", "megapixels")
     for split, scenes in builder.plan(files_below(manual_dir)).items():
+        bar = tqdm.tqdm(scenes, desc=f"{split} sizes", unit=" scenes", leave=False)
+        tiles, pixels = map(sum, zip(*map(builder.count_tiles, bar), strict=True))
         listing.add_row(
             split,
             f"{len(scenes):,}",
             f"{builder.splits()[split].size:,}",
-            f"{sum(map(builder.tiles, scenes)):,}",
+            f"{tiles:,}",
             f"{builder.builder_config.tiles[split]:,}",
-            f"{sum(scene.height * scene.width for scene in scenes) / 1e6:,.1f}",
+            f"{pixels / 1e6:,.1f}",
         )
     console = Console()
     console.print(listing)

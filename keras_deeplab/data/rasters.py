@@ -8,7 +8,7 @@ import numpy as np
 
 BLOCK = 2048  # pixels a side of what is read at once of a raster that need not fit in memory
 OPTIONS = {
-    "GDAL_CACHEMAX": 256,  # MB of decoded blocks; the default is a share of the machine's memory
+    "GDAL_CACHEMAX": 64,  # MB of decoded blocks; the default is a share of the machine's memory
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # that path fills what a truncated file lacks with noise
 }
 

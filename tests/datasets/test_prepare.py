@@ -28,7 +28,7 @@ def test_dry_run_tells_what_would_be_made(tmp_path):
     folders = ("--manual-dir", tmp_path / "manual", "--data-dir", tmp_path / "data")
     output = run("prepare", "potsdam/overlapping", *folders, "--dry-run")
     assert "12,696" in output and "7,406" in output
-    assert [line.split()[1:] for line in output.splitlines() if "train" in line] == [
+    assert [line.split()[1:] for line in output.splitlines() if line.startswith("│ train")] == [
         ["train", "│", "2", "│", "24", "│", "8", "│", "12,696", "│", "0.7", "│"]
     ]
     assert not (tmp_path / "data").exists()

@@ -1,6 +1,8 @@
 """A `tensorflow_datasets` builder for images that are published with a label of the same size."""
 
 import dataclasses
+import itertools
+import operator
 import pathlib
 import typing
 
@@ -8,8 +10,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from keras_deeplab.data.datasets.cutting import cut_scene
-from keras_deeplab.data.datasets.scenes import find_scenes
+from keras_deeplab.data.datasets.cutting import check_sizes, cut_scenes
+from keras_deeplab.data.datasets.scenes import find_scenes, image_size
 from keras_deeplab.data.originals import Originals, files_below
 from keras_deeplab.data.tiles import count_tiles
 
@@ -35,7 +37,7 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builder of a data set that is images and labels in files of their own.
 
     A subclass states `RECORD` and `BUILDER_CONFIGS` and implements `archives`, `splits`, `locate`
-    and `decode`; what these get and return is said at `find_scenes` and `cut_scene`.
+    and `decode`; what these get and return is said at `find_scenes` and `cut_scenes`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -90,11 +92,19 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self._originals, self.locate, self.splits(), record=self.RECORD, archives=archives
         )
 
-    def tiles(self, scene):
-        """Number of examples that a scene gives."""
+    def count_tiles(self, scene):
+        """Number of examples that a scene will give, and its pixels.
+
+        Reads the headers of both files, which in a zip may lie behind all of their content.
+
+        Raises:
+            ValueError: When image and label differ in size.
+        """
+        width, height = image_size(scene.image)
+        check_sizes(scene, (width, height), image_size(scene.label))
         config = self.builder_config
-        size = config.size or max(scene.height, scene.width)
-        return count_tiles(scene.height, scene.width, size, config.step or size)
+        size = config.size or max(width, height)
+        return count_tiles(height, width, size, config.step or size), height * width
 
     def _info(self):
         record = self.RECORD
@@ -126,18 +136,17 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split, scenes):
         config = self.builder_config
-        total = sum(map(self.tiles, scenes))
-        with tqdm.tqdm(desc=f"{self.name} {split}", total=total, unit=" tiles") as bar:
-            for scene in scenes:
-                tiles = cut_scene(
-                    scene,
-                    size=config.size,
-                    step=config.step,
-                    decode=self.decode,
-                    pad=config.pad,
-                    work_dir=self._work_dir(),
-                )
-                for row, column, image, label in tiles:
+        tiles = cut_scenes(
+            scenes,
+            size=config.size,
+            step=config.step,
+            decode=self.decode,
+            pad=config.pad,
+            work_dir=self._work_dir(),
+        )
+        with tqdm.tqdm(desc=f"{self.name} {split}", total=len(scenes), unit=" scenes") as bar:
+            for scene, group in itertools.groupby(tiles, key=operator.itemgetter(0)):
+                for _, row, column, image, label in group:
                     example = {
                         "image": image,
                         "label": label,
@@ -146,7 +155,7 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                         "column": column,
                     }
                     yield f"{scene.name}:{row}:{column}", example
-                    bar.update()
+                bar.update()
 
     def _work_dir(self):
         """Folder on the disk where the data set will be: what is unpacked has room there."""

@@ -1,6 +1,8 @@
-"""Tiles of an original image and its label, as PNG, without holding the whole image."""
+"""Tiles of original images and their labels, as PNG, without holding a whole image."""
 
+import collections
 import concurrent.futures
+import contextlib
 import os
 
 import numpy as np
@@ -9,50 +11,92 @@ from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.rasters import open_raster, palette
 from keras_deeplab.data.tiles import positions
 
+AHEAD = 32  # tiles that are encoded while others are read
 
-def cut_scene(scene, *, size, step, decode, pad, work_dir):
-    """Yields the tiles of a scene, row by row.
 
-    Only a band of the image as high as a tile is in memory. A scene smaller than a tile gives
-    one tile of its own size, or a padded one.
+def cut_scenes(scenes, *, size, step, decode, pad, work_dir):
+    """Yields the tiles of scenes, row by row.
+
+    Only a band of an image as high as a tile is in memory. An image smaller than a tile gives one
+    tile of its own size, or a padded one.
 
     Args:
-        scene: `Scene`.
+        scenes: List of `Scene`.
         size: Side of a tile in pixels; `None` for the whole image as one tile.
         step: Pixels from one tile to the next.
         decode: Function of a raster, rows and the name of its file to the label map of these rows.
         pad: Whether smaller tiles are filled up: the image with 0, the label with 255.
-        work_dir: Folder for a copy of the two files when they lie in a zip.
+        work_dir: Folder for copies of files that lie in a zip.
 
     Yields:
-        `(row, column, image, label)`: position of the tile in the scene, and two PNG files.
+        `(scene, row, column, image, label)`: position of the tile in the scene, and two PNG files.
 
     Raises:
-        ValueError: Names the file that is damaged or has the wrong colours or type.
+        ValueError: Names the file that is damaged, of another size than its partner, or has the
+            wrong colours or type.
     """
-    size = size or max(scene.height, scene.width)
-    with (
-        scene.image.on_disk(work_dir) as image_path,
-        scene.label.on_disk(work_dir) as label_path,
-        open_raster(image_path, name=scene.image.name) as image,
-        open_raster(label_path, name=scene.label.name) as label,
-        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        for row in positions(scene.height, size, step or size):
-            rows = slice(row, min(row + size, scene.height))
-            pixels = read_colors(image, rows, scene.image.name)
-            labels = decode(label, rows, scene.label.name)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting = collections.deque()
+        for scene, image_path, label_path in _on_disk(scenes, work_dir):
+            with (
+                open_raster(image_path, name=scene.image.name) as image,
+                open_raster(label_path, name=scene.label.name) as label,
+            ):
+                check_sizes(scene, (image.width, image.height), (label.width, label.height))
+                for row, column, *parts in _tiles(scene, image, label, size, step, decode):
+                    side = size if pad else 0
+                    encoded = [
+                        pool.submit(_png, part, side, fill)
+                        for part, fill in zip(parts, (0, IGNORE_INDEX), strict=True)
+                    ]
+                    waiting.append((scene, row, column, *encoded))
+                    if len(waiting) > AHEAD:
+                        yield _finished(*waiting.popleft())
+        while waiting:
+            yield _finished(*waiting.popleft())
 
-            def tile(column, pixels=pixels, labels=labels):
-                columns = slice(column, column + size)
-                return [
-                    _png(part[:, columns], size if pad else 0, fill)
-                    for part, fill in ((pixels, 0), (labels[..., np.newaxis], IGNORE_INDEX))
-                ]
 
-            columns = positions(scene.width, size, step or size)
-            for column, encoded in zip(columns, pool.map(tile, columns), strict=True):
-                yield row, column, *encoded
+def _on_disk(scenes, work_dir):
+    """Yields `(scene, image path, label path)`; the next scene is unpacked in the meantime."""
+
+    def unpack(scene):
+        stack = contextlib.ExitStack()
+        paths = [stack.enter_context(file.on_disk(work_dir)) for file in (scene.image, scene.label)]
+        return stack, paths
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        upcoming = None
+        for scene, following in zip(scenes, [*scenes[1:], None], strict=True):
+            stack, paths = upcoming.result() if upcoming else unpack(scene)
+            upcoming = pool.submit(unpack, following) if following else None
+            with stack:
+                yield scene, *paths
+
+
+def check_sizes(scene, image, label):
+    """Raises a `ValueError` when the sizes (width, height) of image and label differ."""
+    if image != label:
+        raise ValueError(
+            f"Image and label differ in size (width, height): {scene.image.name} is {image}, "
+            f"{scene.label.name} is {label}."
+        )
+
+
+def _tiles(scene, image, label, size, step, decode):
+    """Yields `(row, column, pixels, labels)` of `(h, w, 3)` and `(h, w, 1)` uint8."""
+    size = size or max(image.shape)
+    step = step or size
+    for row in positions(image.height, size, step):
+        rows = slice(row, min(row + size, image.height))
+        pixels = read_colors(image, rows, scene.image.name)
+        labels = decode(label, rows, scene.label.name)[..., np.newaxis]
+        for column in positions(image.width, size, step):
+            columns = slice(column, column + size)
+            yield row, column, pixels[:, columns], labels[:, columns]
+
+
+def _finished(scene, row, column, image, label):
+    return scene, row, column, image.result(), label.result()
 
 
 def read_colors(raster, rows, name):

@@ -32,15 +32,11 @@ class Scene:
         name: Unique in the data set, for example `2_10` or `train/urban/1366`.
         image: `Original` of the image.
         label: `Original` of the label.
-        height: Pixels of both.
-        width: Pixels of both.
     """
 
     name: str
     image: Original
     label: Original
-    height: int
-    width: int
 
 
 def find_scenes(originals, locate, splits, *, record, archives):
@@ -58,8 +54,8 @@ def find_scenes(originals, locate, splits, *, record, archives):
         Split name to list of `Scene`, in the order of the names.
 
     Raises:
-        ValueError: Lists what is missing, what was found twice or without its partner, or sizes
-            that differ; says what was found instead and where to get the rest.
+        ValueError: Lists what is missing, found twice, or without its partner; says what was found
+            instead and where to get the rest.
     """
     images, labels = _located(originals, locate, record)
     names = {
@@ -82,8 +78,9 @@ def find_scenes(originals, locate, splits, *, record, archives):
         + [f"label {labels[name].name} has no image" for name in wanted if name not in images],
     )
     _warn_of_gaps(splits, names, images, labels, record)
-    scenes = _measured(wanted, images, labels, record)
-    return {split: [scenes[name] for name in names[split]] for split in names}
+    return {
+        split: [Scene(name, images[name], labels[name]) for name in names[split]] for split in names
+    }
 
 
 def _located(originals, locate, record):
@@ -138,24 +135,11 @@ def _warn_of_gaps(splits, names, images, labels, record):
         logger.warning("%s: in no split, left out: %s.", record.title, ", ".join(sorted(unknown)))
 
 
-def _measured(names, images, labels, record):
-    scenes, problems = {}, []
-    for name in names:
-        width, height = _size(images[name])
-        if _size(labels[name]) != (width, height):
-            problems.append(
-                f"{images[name].name} is {(width, height)}, {labels[name].name} is "
-                f"{_size(labels[name])}"
-            )
-        scenes[name] = Scene(name, images[name], labels[name], height, width)
-    raise_problems(f"{record.title}: sizes (width, height) differ", problems)
-    return scenes
-
-
-def _size(original):
+def image_size(original):
+    """Width and height of an image, from its header."""
     with original.opened() as file:
         try:
-            with Image.open(file) as image:  # reads the header alone
+            with Image.open(file) as image:
                 return image.size
         except Image.DecompressionBombError as error:
             raise ValueError(f"{original.name}: {error}") from error
