@@ -6,6 +6,15 @@ import click
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
+OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
+
+
+def named_dataset():
+    """Decorator: the options that name a prepared data set, for `open_dataset`."""
+    return _decorator(
+        click.option("--dataset", metavar="NAME", help="Prepared data set instead of files."),
+        click.option("--data-dir", type=OUTPUT, help="Where it was prepared; see prepare."),
+    )
 
 
 def labelled_images(prefix="", *, what="Images"):
@@ -54,14 +63,27 @@ def _parse_bands(context, parameter, text):
         raise click.BadParameter(f"{text!r} is no list of numbers such as 4,1,2.") from None
 
 
-def open_dataset(options, classes, *, prefix="", required=True):
-    """The dataset that `labelled_images` and `file_format` describe.
+def open_classes(options):
+    """The `ClassTable` of the labels: that of the named data set, or of `--classes`; or `None`."""
+    from keras_deeplab.data.class_table import read_class_table
+    from keras_deeplab.data.named import classes
+
+    if options["dataset"] is None:
+        return options["classes"] and read_class_table(options["classes"])
+    if options["classes"]:
+        raise click.UsageError(f"--classes is not needed: {options['dataset']} has its own.")
+    return classes(options["dataset"])
+
+
+def open_dataset(options, classes, *, prefix="", required=True, named_split):
+    """The dataset that `named_dataset`, or `labelled_images` and `file_format` describe.
 
     Args:
         options: Dict of the command's options.
         classes: `ClassTable` of the masks.
         prefix: What the keys of the set begin with, for example `"val_"`.
         required: Whether there must be one.
+        named_split: Split of a named data set to take.
 
     Returns:
         `tf.data.Dataset` as of `from_folder`; `None` where none is named and none is required.
@@ -71,6 +93,10 @@ def open_dataset(options, classes, *, prefix="", required=True):
     images, masks, split, pairs = (
         options[f"{prefix}{name}"] for name in ("images", "masks", "split", "pairs")
     )
+    if options["dataset"] is not None:
+        if any((images, masks, split, pairs, options["bands"], options["value_range"])):
+            raise click.UsageError("--dataset stands instead of all options that name files.")
+        return _open_named(options["dataset"], options["data_dir"], named_split)
     form = {"bands": options["bands"], "value_range": options["value_range"]}
     flag = f"--{prefix}".replace("_", "-")
     folders = bool(images or masks or split)
@@ -82,3 +108,15 @@ def open_dataset(options, classes, *, prefix="", required=True):
         raise click.UsageError(f"Give {flag}images and {flag}masks, or {flag}pairs instead.")
     suffix = options["mask_suffix"]
     return from_folder(images, masks, classes, split=split, mask_suffix=suffix, **form)
+
+
+def _open_named(name, data_dir, split):
+    from keras_deeplab.data.named import dataset_builder, is_prepared, read
+
+    builder = dataset_builder(name, data_dir=data_dir)
+    if not is_prepared(builder):
+        raise ValueError(
+            f"{name} is not prepared in {builder.data_path}. Make it with `keras-deeplab prepare "
+            f"{name}`, with the same --data-dir."
+        )
+    return read(builder, split)

@@ -1,4 +1,4 @@
-"""`keras-deeplab evaluate`: metrics of a model on folders of images and masks."""
+"""`keras-deeplab evaluate`: metrics of a model on labelled images."""
 
 import json
 import pathlib
@@ -6,13 +6,21 @@ import pathlib
 import click
 
 from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import FILE, file_format, labelled_images, open_dataset
+from keras_deeplab.cli_options import (
+    FILE,
+    file_format,
+    labelled_images,
+    named_dataset,
+    open_classes,
+    open_dataset,
+)
 
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
 @click.command("evaluate", cls=Command)
 @click.argument("model")
+@named_dataset()
 @labelled_images()
 @file_format()
 @click.option("--classes", type=FILE, help="Class table of the masks; the model's by default.")
@@ -21,29 +29,34 @@ OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 @click.option("--window", type=click.IntRange(32), help="Predict by windows of this side.")
 @click.option("--stride", type=click.IntRange(1), help="Step of the windows.")
 @click.option("--json", "json_file", type=OUTPUT, help="Write metrics and confusion matrix here.")
-def command(model, classes, flip, scales, window, stride, json_file, **options):
+def command(model, flip, scales, window, stride, json_file, **options):
     """Evaluate MODEL, a zoo name or the folder of a training run, at full image size.
 
-    Images are read as the run read them: --bands and --value-range are for files of other form.
+    The images are the val split of a prepared data set (--dataset), folders, or a CSV file. Files
+    are read as the run read them: --bands and --value-range are for files of other form.
     """
     from keras_deeplab.quiet import import_tensorflow
 
     import_tensorflow()
     import tqdm
 
-    from keras_deeplab.data.class_table import read_class_table
     from keras_deeplab.evaluation.dataset import evaluate
     from keras_deeplab.files import written_whole
     from keras_deeplab.prediction.image import parse_scales
     from keras_deeplab.zoo import image_format, open_model
 
     network, table = open_model(model)
-    if classes and read_class_table(classes).names != table.names:
-        raise ValueError(f"{classes} holds other classes than {model}: {', '.join(table.names)}.")
+    labels = open_classes(options) or table
+    if labels.names != table.names:
+        raise ValueError(
+            f"The labels have the classes {', '.join(labels.names)}; {model} has "
+            f"{', '.join(table.names)}."
+        )
     trained_on = image_format(model)
-    options["bands"] = options["bands"] or trained_on.bands
-    options["value_range"] = options["value_range"] or trained_on.value_range
-    dataset = open_dataset(options, read_class_table(classes) if classes else table)
+    if options["dataset"] is None:
+        options["bands"] = options["bands"] or trained_on.bands
+        options["value_range"] = options["value_range"] or trained_on.value_range
+    dataset = open_dataset(options, labels, named_split="val")
     metrics = evaluate(
         network,
         tqdm.tqdm(dataset, total=int(dataset.cardinality()), unit="image", leave=False),

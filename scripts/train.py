@@ -1,17 +1,23 @@
-"""`keras-deeplab train`: trains a variant on folders of images and masks."""
+"""`keras-deeplab train`: trains a variant on labelled images."""
 
 import dataclasses
 import json
-import pathlib
 import shlex
 import sys
 
 import click
 
 from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import FILE, file_format, labelled_images, open_dataset
+from keras_deeplab.cli_options import (
+    FILE,
+    OUTPUT,
+    file_format,
+    labelled_images,
+    named_dataset,
+    open_classes,
+    open_dataset,
+)
 
-OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 POSITIVE = click.FloatRange(0, min_open=True)
 
 
@@ -22,10 +28,11 @@ def option(*names, **settings):
 
 @click.command("train", cls=Command)
 @option("--model", "variant", required=True, help="Variant, for example r18_d8.")
+@named_dataset()
 @labelled_images()
 @labelled_images("val-", what="Validation images")
 @file_format()
-@option("--classes", type=FILE, required=True, help="Class table (JSON): names and colours.")
+@option("--classes", type=FILE, help="Class table of files (JSON): names and colours.")
 @option("--output", type=OUTPUT, required=True, help="Folder of the run.")
 @option("--steps", type=click.IntRange(1), default=80_000)
 @option("--crop", type=click.IntRange(32), default=512, help="Side of a sample in pixels.")
@@ -49,22 +56,25 @@ def option(*names, **settings):
 @option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
 @option("--seed", type=int, default=0)
 @option("--resume", is_flag=True, help="Continue the run in --output where it was last saved.")
-def command(classes, output, resume, **options):
-    """Train a DeepLabV3+ on folders of images and masks.
+def command(output, resume, **options):
+    """Train a DeepLabV3+ on labelled images.
 
-    Masks are class indices or colours, see --classes. The run's folder gets the best and the last
-    weights, the history as CSV and a curve; predict and evaluate take that folder as a model.
+    These are a prepared data set (--dataset, see prepare: its train split, validated on val), or
+    folders of images and masks, or a CSV file; masks are class indices or colours, see --classes.
+    The run's folder gets the best and the last weights, the history as CSV and a curve; predict and
+    evaluate take that folder as a model.
     """
     from keras_deeplab.quiet import import_tensorflow
 
     import_tensorflow()
-    from keras_deeplab.data.class_table import read_class_table
     from keras_deeplab.training.loop import train
 
-    table = read_class_table(classes)
+    table = open_classes(options)
+    if table is None:
+        raise click.UsageError("Give --classes with --images and --masks, or --dataset.")
     recipe = make_recipe(options, len(table))
-    dataset = open_dataset(options, table)
-    validation = open_dataset(options, table, prefix="val_", required=False)
+    dataset = open_dataset(options, table, named_split="train")
+    validation = open_dataset(options, table, prefix="val_", required=False, named_split="val")
     note_run(output, resume, table, recipe, options)
     model = make_model(options, len(table), recipe.seed)
     try:

@@ -97,7 +97,7 @@ def prepared(name, *, data_dir=None, manual_dir=None):
     import tensorflow_datasets as tfds
 
     builder = dataset_builder(name, data_dir=data_dir)
-    if not (builder.data_path.exists() and builder.is_prepared()):  # the latter warns of no folder
+    if not is_prepared(builder):
         if manual_dir is not None:
             files_below(manual_dir)  # a ValueError, where tfds would raise an AssertionError
         # tfds announces "Unknown size" and counts without a total; the builder has its own bar.
@@ -106,6 +106,11 @@ def prepared(name, *, data_dir=None, manual_dir=None):
                 download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
             )
     return builder
+
+
+def is_prepared(builder):
+    """Whether the tiles of a builder are there."""
+    return builder.data_path.exists() and builder.is_prepared()  # tfds warns of a missing folder
 
 
 @contextlib.contextmanager

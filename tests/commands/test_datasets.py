@@ -1,0 +1,97 @@
+"""From the original layout to a trained and evaluated model, for each published data set."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from fakes.isaid import write_isaid
+from fakes.isprs import write_potsdam, write_vaihingen
+from fakes.loveda import write_loveda
+
+from keras_deeplab import info
+from keras_deeplab.cli import main
+from keras_deeplab.data import load
+
+FAKES = {
+    "loveda/to_rural": write_loveda,
+    "potsdam": lambda folder: write_potsdam(folder, names=("2_10", "2_13"), size=520),
+    "vaihingen": lambda folder: write_vaihingen(folder, names=(1, 6), height=300, width=400),
+    "isaid": lambda folder: write_isaid(
+        folder, sizes={"train": {"P0001": (500, 700)}, "val": {"P0002": (300, 400)}}
+    ),
+}
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def run(*arguments):
+        arguments = [str(argument) for argument in arguments]
+        monkeypatch.setattr(sys, "argv", ["keras-deeplab", *arguments])
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.output
+
+    return run
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_prepare_train_evaluate(tmp_path, run, name):
+    FAKES[name](tmp_path / "manual")
+    data = ("--data-dir", tmp_path / "data")
+    run("prepare", name, "--manual-dir", tmp_path / "manual", *data)
+    output = tmp_path / "run"
+    settings = ("--model", "r18_d16", "--steps", 5, "--crop", 64, "--batch", 2, "--lr", "1e-3")
+    run("train", "--dataset", name, *data, *settings, "--output", output)
+    record = json.loads((output / "run.json").read_text())
+    assert record["recipe"]["rotate"] is False  # as published
+    assert record["recipe"]["scale"] == ([2048, 512] if "loveda" in name else published_scale(name))
+    run("evaluate", output, "--dataset", name, *data, "--json", tmp_path / "metrics.json")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    labelled = sum(
+        np.count_nonzero(label != 255)
+        for _, label in load(name, "val", data_dir=tmp_path / "data").as_numpy_iterator()
+    )
+    assert np.sum(metrics["confusion"]) == labelled > 0
+    assert 0 <= metrics["mIoU"] <= 1
+    rows = (output / "history.csv").read_text().splitlines()
+    assert len(rows) == 2 and rows[1].startswith("5,")
+
+
+def published_scale(name):
+    return [info(f"r50_{name}")["crop"]] * 2
+
+
+def test_the_published_crop_is_the_default(tmp_path, run):
+    FAKES["isaid"](tmp_path / "manual")
+    data = ("--data-dir", tmp_path / "data")
+    run("prepare", "isaid", "--manual-dir", tmp_path / "manual", *data)
+    result = CliRunner().invoke(
+        main, ["train", "--help"], terminal_width=200
+    )
+    assert "the data set's" in result.output
+    from keras_deeplab.cli_options import published_training
+
+    assert published_training({"dataset": "isaid"}) == {
+        "crop": 896,
+        "scale": (896, 896),
+        "rotate": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--dataset", "potsdam"), "is not prepared in"),
+        (("--dataset", "potsdam", "--bands", "1,2,3"), "instead of all options that name files"),
+        (("--dataset", "potsdm"), "Did you mean potsdam"),
+        ((), "Give --classes with --images and --masks, or --dataset"),
+    ],
+)
+def test_what_does_not_fit_is_said(tmp_path, monkeypatch, arguments, message):
+    arguments = ["train", *arguments, "--model", "r18_d16", "--data-dir", str(tmp_path)]
+    arguments += ["--output", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["keras-deeplab", *arguments])
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code != 0 and message in result.output
