@@ -44,6 +44,14 @@ def option(*names, **settings):
 @option("--weight-decay", type=click.FloatRange(0), default=5e-4)
 @option("--class-weights", help="Loss factor of each class, separated by commas.")
 @option("--scales", nargs=2, type=POSITIVE, default=(0.5, 2.0), help="Random resize ratios.")
+@option("--scale", nargs=2, type=click.IntRange(1), help="Long and short side of ratio 1.")
+@option(
+    "--augment",
+    "augmentation",
+    type=click.Choice(["published", "strong"]),
+    default="published",
+    help="strong adds jittered resize and RandAugment.",
+)
 @option("--rotate/--no-rotate", default=True, help="Turn samples by right angles.")
 @option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
 @option(

@@ -1,68 +1,73 @@
-"""Photometric distortion of an RGB image, in the order and strength of the reference.
+"""Photometric distortion of an image, in the order and strength of the reference.
 
 Brightness; contrast here or last (a coin toss); saturation; hue. Each happens with probability
-0.5 and is rounded and clipped to uint8 before the next.
+0.5. As in the reference, a uint8 image is clipped and cut off to integers after each step, and
+saturation and hue go through OpenCV's integer HSV. A float32 image is clipped to 0..255 and never
+rounded.
 """
 
 import tensorflow as tf
 
-BRIGHTNESS = 32.0  # added, of 255
+from keras_deeplab.data.hsv import adjust_hue, adjust_saturation
+
+BRIGHTNESS = (-32.0, 32.0)  # added, of 255
 CONTRAST = (0.5, 1.5)  # factor
 SATURATION = (0.5, 1.5)  # factor
-HUE = (-18, 18)  # added, in OpenCV's 180 steps around the circle; the upper end is exclusive
+HUE = (-18.0, 18.0)  # added and cut down to an integer, of 180 steps: -18..17
 
 
-def random_photometric_distortion(image, seed):
-    """Distorts `(H, W, 3)` uint8 RGB; the same seed gives the same result."""
-    seeds = tf.unstack(tf.random.split(seed, 6))
-    contrast_first = tf.random.stateless_uniform([], seeds[0]) < 0.5
-    image = _sometimes(_brightness, image, seeds[1])
-    image = tf.cond(contrast_first, lambda: _sometimes(_contrast, image, seeds[2]), lambda: image)
-    image = _sometimes(_saturation, image, seeds[3])
-    image = _sometimes(_hue, image, seeds[4])
-    return tf.cond(contrast_first, lambda: image, lambda: _sometimes(_contrast, image, seeds[5]))
+def random_photometric_distortion(image, seed, *, largest):
+    """Distorts an image; the same seed gives the same result.
+
+    Args:
+        image: `(H, W, C)` uint8, or float32 0..255. Saturation and hue are left out unless there
+            are 3 bands, taken as RGB; brightness and contrast apply to all.
+        seed: Two integers.
+        largest: No side of any image is longer. The arithmetic is compiled once for this size.
+
+    Returns:
+        `(H, W, C)` of the image's dtype.
+    """
+    coin_seed, strength_seed = tf.unstack(tf.random.split(seed, 2))
+    coins = tf.random.stateless_uniform([5], coin_seed) < 0.5
+    low, high = zip(BRIGHTNESS, CONTRAST, SATURATION, HUE, strict=True)
+    strengths = tf.random.stateless_uniform([4], strength_seed, low, high)
+    rows, columns = tf.unstack(tf.shape(image)[:2])
+    fixed = tf.pad(image, [[0, largest - rows], [0, largest - columns], [0, 0]])
+    fixed = tf.ensure_shape(fixed, (largest, largest, image.shape[-1]))
+    return _distort(fixed, coins, strengths)[:rows, :columns]
 
 
-def _sometimes(distort, image, seed):
-    coin, strength = tf.unstack(tf.random.split(seed, 2))
-    return tf.cond(
-        tf.random.stateless_uniform([], coin) < 0.5,
-        lambda: distort(image, strength),
-        lambda: image,
-    )
+@tf.function(jit_compile=True)  # one pass over the pixels instead of one for each operation
+def _distort(image, coins, strengths):
+    contrast_first, brighten, contrast, saturate, shift_hue = tf.unstack(coins)
+    delta, factor, saturation, hue = tf.unstack(strengths)
+    integers = image.dtype == tf.uint8
+
+    def sometimes(coin, adjust, bands, strength):
+        adjusted = adjust(bands, strength, integers)
+        return [tf.where(coin, *pair) for pair in zip(adjusted, bands, strict=True)]
+
+    bands = tf.unstack(tf.cast(image, tf.float32), axis=-1)
+    bands = sometimes(brighten, adjust_brightness, bands, delta)
+    bands = sometimes(contrast & contrast_first, adjust_contrast, bands, factor)
+    if len(bands) == 3:
+        bands = sometimes(saturate, adjust_saturation, bands, saturation)
+        bands = sometimes(shift_hue, adjust_hue, bands, tf.floor(hue))
+    bands = sometimes(contrast & ~contrast_first, adjust_contrast, bands, factor)
+    return tf.cast(tf.stack(bands, axis=-1), image.dtype)
 
 
-def _to_uint8(values):
-    return tf.cast(tf.clip_by_value(tf.round(values), 0.0, 255.0), tf.uint8)
+def adjust_brightness(bands, delta, integers):
+    """Adds `delta`, clipped to 0..255; cut off to integers if `integers`."""
+    return [_clip(band + delta, integers) for band in bands]
 
 
-def _brightness(image, seed):
-    delta = tf.random.stateless_uniform([], seed, -BRIGHTNESS, BRIGHTNESS)
-    return _to_uint8(tf.cast(image, tf.float32) + delta)
+def adjust_contrast(bands, factor, integers):
+    """Multiplies by `factor`, clipped to 0..255; cut off to integers if `integers`."""
+    return [_clip(band * factor, integers) for band in bands]
 
 
-def _contrast(image, seed):
-    factor = tf.random.stateless_uniform([], seed, *CONTRAST)
-    return _to_uint8(tf.cast(image, tf.float32) * factor)
-
-
-def _saturation(image, seed):
-    factor = tf.random.stateless_uniform([], seed, *SATURATION)
-    hue, saturation, value = tf.unstack(_to_hsv(image), axis=-1)
-    return _from_hsv(hue, tf.minimum(saturation * factor, 1.0), value)
-
-
-def _hue(image, seed):
-    delta = tf.random.stateless_uniform([], seed, *HUE, dtype=tf.int32)
-    hue, saturation, value = tf.unstack(_to_hsv(image), axis=-1)
-    return _from_hsv(
-        tf.math.floormod(hue + tf.cast(delta, tf.float32) / 180.0, 1.0), saturation, value
-    )
-
-
-def _to_hsv(image):
-    return tf.image.rgb_to_hsv(tf.cast(image, tf.float32) / 255.0)
-
-
-def _from_hsv(hue, saturation, value):
-    return _to_uint8(tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], -1)) * 255.0)
+def _clip(band, integers):
+    band = tf.clip_by_value(band, 0.0, 255.0)
+    return tf.floor(band) if integers else band

@@ -60,8 +60,10 @@ def train(
                 crop=recipe.crop,
                 seed=recipe.seed,
                 start_step=first,
+                scale=recipe.scale,
                 scales=recipe.scales,
                 rotate=recipe.rotate,
+                augmentation=recipe.augmentation,
             )
             model.fit(
                 batches,

@@ -22,8 +22,10 @@ class Recipe:
         warmup: Steps over which the rate first rises from 0.
         weight_decay: L2 factor of SGD, decoupled decay of AdamW.
         class_weights: One loss factor per class, or `None`.
+        scale: Long and short side that ratio 1 resizes to, or `None` for the image's own size.
         scales: Lowest and highest resize ratio of the augmentation.
-        rotate: Whether samples are turned by right angles.
+        rotate: Whether samples are turned by right angles; the published training does not.
+        augmentation: `"published"`, or `"strong"` for jittered resize and RandAugment on top.
         seed: Of data order, augmentation and dropout.
     """
 
@@ -36,8 +38,10 @@ class Recipe:
     warmup: int = 0
     weight_decay: float = 5e-4
     class_weights: tuple[float, ...] | None = None
+    scale: tuple[int, int] | None = None
     scales: tuple[float, float] = (0.5, 2.0)
     rotate: bool = True
+    augmentation: str = "published"
     seed: int = 0
 
     def __post_init__(self):
@@ -48,6 +52,12 @@ class Recipe:
             raise ValueError(f"optimizer must be 'sgd' or 'adamw', got {self.optimizer!r}.")
         if not 0 < self.scales[0] <= self.scales[1]:
             raise ValueError(f"scales must be two rising positive factors, got {self.scales!r}.")
+        if self.scale is not None and min(self.scale) < 1:
+            raise ValueError(f"scale must be two sides of 1 pixel or more, got {self.scale!r}.")
+        if self.augmentation not in ("published", "strong"):
+            raise ValueError(
+                f"augmentation must be 'published' or 'strong', got {self.augmentation!r}."
+            )
 
 
 def compile_for_training(model, recipe):

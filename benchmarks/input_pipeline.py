@@ -1,0 +1,212 @@
+"""Training samples per second, beside a pipeline of OpenCV and NumPy. Needs OpenCV.
+
+Run: python benchmarks/input_pipeline.py [--quick]
+
+Both make batches of 16 crops of 512 from decoded tiles in memory, with the published augmentation.
+The peer is written from the published description, with OpenCV where that computes; two processes
+without inner threads fill batches in shared memory. The two take turns; the median round counts.
+"""
+
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from multiprocessing import shared_memory
+
+import numpy as np
+
+CROP, BATCH, CORES = 512, 16, 2
+RATIOS, TILES = (0.5, 2.0), 8
+UNTIMED = 6  # batches at the start of a turn, more than wait in any buffer
+LIMIT = 1.5
+COLOR, IGNORE = (124, 116, 104), 255
+BATCH_SHAPE, BATCH_BYTES = (BATCH, CROP, CROP, 4), BATCH * CROP * CROP * 4
+
+
+def make_tiles(side):
+    """Smooth images and label maps of 32 x 32 cells, of which one class covers half."""
+    rng = np.random.default_rng(0)
+    tiles = []
+    for _ in range(TILES):
+        coarse = rng.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
+        image = coarse.repeat(8, 0).repeat(8, 1) // 2 + rng.integers(
+            0, 128, (side, side, 3), dtype=np.uint8
+        )
+        cells = np.maximum(rng.integers(0, 10, (side // 32, side // 32)) - 4, 0)
+        tiles.append((image, cells.repeat(32, 0).repeat(32, 1).astype(np.uint8)))
+    return tiles
+
+
+def linear(image, factor=1.0, delta=0.0):
+    """`image * factor + delta`, clipped and cut off to uint8."""
+    return np.clip(image.astype(np.float32) * factor + delta, 0, 255).astype(np.uint8)
+
+
+def distort(image, rng):
+    """The published photometric distortion."""
+    import cv2
+
+    contrast_first = rng.random() < 0.5
+    if rng.random() < 0.5:
+        image = linear(image, delta=rng.uniform(-32, 32))
+    if contrast_first and rng.random() < 0.5:
+        image = linear(image, rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[..., 1] = linear(hsv[..., 1], rng.uniform(0.5, 1.5))
+        image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    if rng.random() < 0.5:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + rng.integers(-18, 18)) % 180
+        image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    if not contrast_first and rng.random() < 0.5:
+        image = linear(image, rng.uniform(0.5, 1.5))
+    return image
+
+
+def peer_sample(image, label, rng):
+    """One sample of the peer: resize, crop, flip, distort, pad."""
+    import cv2
+
+    ratio = rng.uniform(*RATIOS)
+    size = [int(side * ratio + 0.5) for side in label.shape[::-1]]
+    image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
+    for _ in range(11):
+        y, x = (rng.integers(0, max(side - CROP, 0) + 1) for side in label.shape)
+        window = label[y : y + CROP, x : x + CROP]
+        values, counts = np.unique(window, return_counts=True)
+        counts = counts[values != IGNORE]
+        if len(counts) > 1 and counts.max() / counts.sum() < 0.75:
+            break
+    image, label = image[y : y + CROP, x : x + CROP], window
+    if rng.random() < 0.5:
+        image, label = np.flip(image, 1), np.flip(label, 1)
+    image = distort(image, rng)
+    padding = (0, CROP - label.shape[0], 0, CROP - label.shape[1], cv2.BORDER_CONSTANT)
+    return (
+        cv2.copyMakeBorder(image, *padding, value=COLOR),
+        cv2.copyMakeBorder(np.ascontiguousarray(label), *padding, value=IGNORE),
+    )
+
+
+def split(buffer):
+    """Images and labels of a batch in shared memory."""
+    pixels = np.ndarray(BATCH_SHAPE, np.uint8, buffer).reshape(-1)
+    images, labels = np.split(pixels, [BATCH_BYTES // 4 * 3])
+    return images.reshape(BATCH, CROP, CROP, 3), labels.reshape(BATCH, CROP, CROP)
+
+
+def peer_worker(tiles, name, seed, orders, done):
+    """Fills a batch at every order until the order is to stop."""
+    import cv2
+
+    cv2.setNumThreads(0)
+    memory = shared_memory.SharedMemory(name)
+    images, labels = split(memory.buf)
+    rng = np.random.default_rng(seed)
+    while orders.get():
+        for index in range(BATCH):
+            images[index], labels[index] = peer_sample(*tiles[rng.integers(len(tiles))], rng)
+        done.put(seed)
+    del images, labels
+    memory.close()
+
+
+class Peer:
+    """Processes that fill one batch each; a batch taken is copied and the next one ordered."""
+
+    def __init__(self, tiles):
+        context = multiprocessing.get_context("fork")  # before TensorFlow starts its threads
+        self.done = context.Queue()
+        self.memories = [
+            shared_memory.SharedMemory(create=True, size=BATCH_BYTES) for _ in range(CORES)
+        ]
+        self.orders = [context.Queue() for _ in range(CORES)]
+        self.workers = [
+            context.Process(target=peer_worker, args=(tiles, memory.name, index, orders, self.done))
+            for index, (memory, orders) in enumerate(zip(self.memories, self.orders, strict=True))
+        ]
+        for worker in self.workers:
+            worker.start()
+
+    def run(self, batches):
+        """Makes batches; every worker its part."""
+        for orders in self.orders:
+            orders.put(True)
+        for index in range(batches):
+            worker = self.done.get()
+            np.array(np.ndarray(BATCH_SHAPE, np.uint8, self.memories[worker].buf))
+            if index + CORES < batches:
+                self.orders[worker].put(True)
+
+    def close(self):
+        """Ends the processes."""
+        for orders, worker in zip(self.orders, self.workers, strict=True):
+            orders.put(False)
+            worker.join()
+        for memory in self.memories:
+            memory.close()
+            memory.unlink()
+
+
+class Ours:
+    """The training batches of this package, without the right angles the peer does not know."""
+
+    def __init__(self, tiles):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import tensorflow as tf
+
+        from keras_deeplab.data import training_batches
+
+        dataset = tf.data.Dataset.from_tensor_slices(
+            tuple(np.stack(part) for part in zip(*tiles, strict=True))
+        )
+        self.batches = iter(
+            training_batches(dataset, batch_size=BATCH, crop=CROP, scales=RATIOS, rotate=False)
+        )
+
+    def run(self, batches):
+        """Makes batches."""
+        for _ in range(batches):
+            next(self.batches)
+
+
+def compare(side, peer, ours, rounds, batches):
+    """Lets both take turns; prints the medians and returns their ratio."""
+    rates = {peer: [], ours: []}
+    for _ in range(rounds):
+        for contestant, figures in rates.items():
+            # Start-up, and batches that were prefetched during the other's turn: not timed.
+            contestant.run(UNTIMED)
+            start = time.perf_counter()
+            contestant.run(batches)
+            figures.append(batches * BATCH / (time.perf_counter() - start))
+    theirs, mine = (statistics.median(figures) for figures in rates.values())
+    print(
+        f"| {side} | {theirs:.0f} | {theirs / CORES:.0f} | {mine:.0f} | {mine / CORES:.0f} "
+        f"| {mine / theirs:.2f} |",
+        flush=True,
+    )
+    return mine / theirs
+
+
+def main():
+    """Compares both on two sizes of tiles; exits with 1 below the limit unless quick."""
+    quick = "--quick" in sys.argv
+    rounds, batches = (1, 2) if quick else (5, 12)
+    tiles = {side: make_tiles(side) for side in (512, 1024)}
+    peers = {side: Peer(tiles[side]) for side in tiles}
+    print("| tile | OpenCV, images/s | a core | keras_deeplab, images/s | a core | ratio |")
+    print("|---|---|---|---|---|---|")
+    try:
+        ratios = [compare(side, peers[side], Ours(tiles[side]), rounds, batches) for side in tiles]
+    finally:
+        for peer in peers.values():
+            peer.close()
+    sys.exit(not quick and min(ratios) < LIMIT)
+
+
+if __name__ == "__main__":
+    main()
