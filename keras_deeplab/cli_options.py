@@ -75,6 +75,15 @@ def open_classes(options):
     return classes(options["dataset"])
 
 
+def published_training(name):
+    """Settings of a `Recipe` that the published training has on a named data set; else `{}`."""
+    from keras_deeplab.data.named import record
+
+    if name is None:
+        return {}
+    return {"crop": record(name).crop, "scale": record(name).scale, "rotate": False}
+
+
 def open_dataset(options, classes, *, prefix="", required=True, named_split):
     """The dataset that `named_dataset`, or `labelled_images` and `file_format` describe.
 

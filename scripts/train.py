@@ -16,6 +16,7 @@ from keras_deeplab.cli_options import (
     named_dataset,
     open_classes,
     open_dataset,
+    published_training,
 )
 
 POSITIVE = click.FloatRange(0, min_open=True)
@@ -35,7 +36,7 @@ def option(*names, **settings):
 @option("--classes", type=FILE, help="Class table of files (JSON): names and colours.")
 @option("--output", type=OUTPUT, required=True, help="Folder of the run.")
 @option("--steps", type=click.IntRange(1), default=80_000)
-@option("--crop", type=click.IntRange(32), default=512, help="Side of a sample in pixels.")
+@option("--crop", type=click.IntRange(32), help="Side of a sample [512, or the data set's].")
 @option("--batch", "batch_size", type=click.IntRange(1), default=16, help="Samples a step.")
 @option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd")
 @option("--lr", "learning_rate", type=POSITIVE, default=0.01, help="First learning rate.")
@@ -44,7 +45,12 @@ def option(*names, **settings):
 @option("--weight-decay", type=click.FloatRange(0), default=5e-4)
 @option("--class-weights", help="Loss factor of each class, separated by commas.")
 @option("--scales", nargs=2, type=POSITIVE, default=(0.5, 2.0), help="Random resize ratios.")
-@option("--scale", nargs=2, type=click.IntRange(1), help="Long and short side of ratio 1.")
+@option(
+    "--scale",
+    nargs=2,
+    type=click.IntRange(1),
+    help="Long and short side of ratio 1 [the data set's].",
+)
 @option(
     "--augment",
     "augmentation",
@@ -52,7 +58,11 @@ def option(*names, **settings):
     default="published",
     help="strong adds jittered resize and RandAugment.",
 )
-@option("--rotate/--no-rotate", default=True, help="Turn samples by right angles.")
+@option(
+    "--rotate/--no-rotate",
+    default=None,
+    help="Turn samples by right angles [as published with --dataset, else on].",
+)
 @option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
 @option(
     "--precision",
@@ -75,6 +85,7 @@ def command(output, resume, **options):
     from keras_deeplab.quiet import import_tensorflow
 
     import_tensorflow()
+    from keras_deeplab.data.batches import kept_in_memory
     from keras_deeplab.training.loop import train
 
     table = open_classes(options)
@@ -92,7 +103,7 @@ def command(output, resume, **options):
             recipe=recipe,
             output=output,
             num_classes=len(table),
-            validation=validation and validation.cache(),
+            validation=validation and kept_in_memory(validation),
             validate_every=options["validate_every"],
             save_every=options["save_every"],
             resume=resume,
@@ -103,12 +114,14 @@ def command(output, resume, **options):
 
 
 def make_recipe(options, num_classes):
-    """The `Recipe` of the options; checks the class weights."""
+    """The `Recipe` of the options, completed by what the data set was trained with."""
     from keras_deeplab.training.recipe import Recipe
 
     fields = {field.name for field in dataclasses.fields(Recipe)}
-    values = {name: value for name, value in options.items() if name in fields}
-    if values["class_weights"] is not None:
+    given = {name: value for name, value in options.items() if value is not None}
+    values = {**published_training(options["dataset"]), **given}
+    values = {name: value for name, value in values.items() if name in fields}
+    if "class_weights" in values:
         weights = tuple(float(weight) for weight in values["class_weights"].split(","))
         if len(weights) != num_classes:
             raise ValueError(f"--class-weights holds {len(weights)} numbers, not {num_classes}.")

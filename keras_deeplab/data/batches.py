@@ -126,11 +126,7 @@ def shuffled_epochs(dataset, seed, start, memory=MEMORY):
         start: Elements to pass over, without reading those of earlier epochs.
         memory: Bytes of elements that may be kept, judged by the first one.
     """
-    size = int(dataset.cardinality())
-    if size <= 0:
-        raise ValueError(f"Training needs a dataset of known size above 0, got {size}.")
-    element = next(iter(dataset.take(1)))
-    kept = max(memory // sum(part.dtype.size * int(tf.size(part)) for part in element), 1)
+    size, kept = int(dataset.cardinality()), elements_within(dataset, memory)
     if size <= kept:
         dataset = dataset.cache()
 
@@ -143,3 +139,22 @@ def shuffled_epochs(dataset, seed, start, memory=MEMORY):
     first, passed = divmod(start, size)
     epochs = tf.data.Dataset.counter(first).flat_map(epoch)
     return epochs.skip(passed).enumerate(start)
+
+
+def kept_in_memory(dataset, memory=MEMORY):
+    """The dataset, its elements kept once read, if all of them together need no more memory.
+
+    Args:
+        dataset: Finite `tf.data.Dataset` of `(image, label)`.
+        memory: Bytes.
+    """
+    return dataset.cache() if len(dataset) <= elements_within(dataset, memory) else dataset
+
+
+def elements_within(dataset, memory):
+    """How many elements of a dataset have room in so many bytes, judged by the first one."""
+    size = int(dataset.cardinality())
+    if size <= 0:
+        raise ValueError(f"A dataset of known size above 0 is needed, got {size}.")
+    element = next(iter(dataset.take(1)))
+    return max(memory // sum(part.dtype.size * int(tf.size(part)) for part in element), 1)

@@ -12,12 +12,13 @@ from fakes.loveda import write_loveda
 
 from keras_deeplab import info
 from keras_deeplab.cli import main
+from keras_deeplab.cli_options import published_training
 from keras_deeplab.data import load
 
 FAKES = {
     "loveda/to_rural": write_loveda,
-    "potsdam": lambda folder: write_potsdam(folder, names=("2_10", "2_13"), size=520),
-    "vaihingen": lambda folder: write_vaihingen(folder, names=(1, 6), height=300, width=400),
+    "potsdam": lambda folder: write_potsdam(folder, names=("2_10", "2_13"), size=300),
+    "vaihingen": lambda folder: write_vaihingen(folder, names=(1, 6), height=200, width=300),
     "isaid": lambda folder: write_isaid(
         folder, sizes={"train": {"P0001": (500, 700)}, "val": {"P0002": (300, 400)}}
     ),
@@ -46,7 +47,7 @@ def test_prepare_train_evaluate(tmp_path, run, name):
     run("train", "--dataset", name, *data, *settings, "--output", output)
     record = json.loads((output / "run.json").read_text())
     assert record["recipe"]["rotate"] is False  # as published
-    assert record["recipe"]["scale"] == ([2048, 512] if "loveda" in name else published_scale(name))
+    assert record["recipe"]["scale"] == list(published_training(name)["scale"])
     run("evaluate", output, "--dataset", name, *data, "--json", tmp_path / "metrics.json")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     labelled = sum(
@@ -59,25 +60,12 @@ def test_prepare_train_evaluate(tmp_path, run, name):
     assert len(rows) == 2 and rows[1].startswith("5,")
 
 
-def published_scale(name):
-    return [info(f"r50_{name}")["crop"]] * 2
-
-
-def test_the_published_crop_is_the_default(tmp_path, run):
-    FAKES["isaid"](tmp_path / "manual")
-    data = ("--data-dir", tmp_path / "data")
-    run("prepare", "isaid", "--manual-dir", tmp_path / "manual", *data)
-    result = CliRunner().invoke(
-        main, ["train", "--help"], terminal_width=200
-    )
-    assert "the data set's" in result.output
-    from keras_deeplab.cli_options import published_training
-
-    assert published_training({"dataset": "isaid"}) == {
-        "crop": 896,
-        "scale": (896, 896),
-        "rotate": False,
-    }
+def test_the_published_training_is_the_default():
+    assert published_training("isaid") == {"crop": 896, "scale": (896, 896), "rotate": False}
+    assert published_training("loveda/urban")["scale"] == (2048, 512)
+    assert published_training(None) == {}
+    for name in ("loveda", "potsdam", "vaihingen", "isaid"):
+        assert published_training(name)["crop"] == info(f"r50_{name}")["crop"]
 
 
 @pytest.mark.parametrize(
