@@ -69,10 +69,10 @@ def test_a_dominated_crop_is_drawn_again():
 def test_where_a_crop_starts_to_be_dominated(case, again):
     """The left half has that share of class 0 wherever it is cropped; the right half is mixed."""
     label = np.zeros((16, 400), np.uint8)
-    columns = {"exactly": 4, "less": 5, "ignored": 4}[case]
+    columns = {"exactly": 4, "less": 5, "ignored": 5}[case]
     label[:, np.arange(400) % 16 < columns] = 1  # 12 of 16 are 75 %
     if case == "ignored":
-        label[:, np.arange(400) % 16 < 3] = 255  # 12 of 13, though 12 of 16 with the ignored
+        label[:, np.arange(400) % 16 < 4] = 255  # 11 of 12, though 11 of 16 with the ignored
     label[:, 200:] = np.arange(200) % 2
     image = np.zeros((16, 400, 1), np.uint8)
     starts = 0
