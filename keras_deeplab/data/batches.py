@@ -9,6 +9,7 @@ from keras_deeplab.data.geometry import (
     random_right_angle,
 )
 from keras_deeplab.data.photometric import random_photometric_distortion
+from keras_deeplab.data.resize import upright
 
 PAD_COLOR = (124, 116, 104)  # the mean of the network's preprocessing, rounded
 PAD_VALUE = 116  # of every band when there are not 3: the mean over the colours
@@ -49,13 +50,15 @@ def augment(
     image, label = tf.convert_to_tensor(image), tf.convert_to_tensor(label)
     seeds = tf.unstack(tf.random.split(seed, 5))
     color = PAD_COLOR if image.shape[-1] == 3 else (PAD_VALUE,) * image.shape[-1]
-    image, label = random_crop_of_resized(
+    window, label = random_crop_of_resized(
         image, label, seeds[0], crop=crop, scale=scale, scales=scales
     )
+    # The distortion sees single pixels: it may come before the flip, where its layout is fastest.
+    window = random_photometric_distortion(window, seeds[3])
+    image = upright(window, tf.shape(label))
     image, label = random_flip(image, label, seeds[1])
     if rotate:
         image, label = random_right_angle(image, label, seeds[2])
-    image = random_photometric_distortion(image, seeds[3], largest=crop)
     image, label = pad_to(image, label, crop, color)
     if augmentation == "strong":
         from keras_deeplab.data.strong import random_strong  # keras-cv takes seconds to import

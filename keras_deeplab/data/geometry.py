@@ -31,7 +31,8 @@ def random_crop_of_resized(image, label, seed, *, crop, scale, scales, max_class
             is kept.
 
     Returns:
-        `(image, label)` of at most `crop` pixels a side.
+        `(window, label)`: `(crop, C, crop)`, to be set upright with `resize.upright`, and the label
+        map of at most `crop` pixels a side.
     """
     ratio_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
     ratio = tf.random.stateless_uniform([], ratio_seed, *scales, dtype=tf.float64)
@@ -55,7 +56,7 @@ def random_crop_of_resized(image, label, seed, *, crop, scale, scales, max_class
         (0, draw(0)),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None])),
     )
-    return bilinear_window(image, new, corners[index], crop)[: size[0], : size[1]], window
+    return bilinear_window(image, new, corners[index], crop), window
 
 
 def _is_mixed(label, max_class_share):

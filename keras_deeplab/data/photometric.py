@@ -6,6 +6,8 @@ saturation and hue go through OpenCV's integer HSV. A float32 image is clipped t
 rounded.
 """
 
+import functools
+
 import tensorflow as tf
 
 from keras_deeplab.data.hsv import adjust_hue, adjust_saturation
@@ -16,46 +18,53 @@ SATURATION = (0.5, 1.5)  # factor
 HUE = (-18.0, 18.0)  # added and cut down to an integer, of 180 steps: -18..17
 
 
-def random_photometric_distortion(image, seed, *, largest):
+def random_photometric_distortion(window, seed):
     """Distorts an image; the same seed gives the same result.
 
     Args:
-        image: `(H, W, C)` uint8, or float32 0..255. Saturation and hue are left out unless there
-            are 3 bands, taken as RGB; brightness and contrast apply to all.
+        window: `(W, C, H)` uint8, or float32 0..255, of known shape: the arithmetic is compiled for
+            it. Saturation and hue are left out unless there are 3 bands, taken as RGB; brightness
+            and contrast apply to all.
         seed: Two integers.
-        largest: No side of any image is longer. The arithmetic is compiled once for this size.
 
     Returns:
-        `(H, W, C)` of the image's dtype.
+        `(W, C, H)` of the window's dtype.
     """
     coin_seed, strength_seed = tf.unstack(tf.random.split(seed, 2))
     coins = tf.random.stateless_uniform([5], coin_seed) < 0.5
     low, high = zip(BRIGHTNESS, CONTRAST, SATURATION, HUE, strict=True)
     strengths = tf.random.stateless_uniform([4], strength_seed, low, high)
-    rows, columns = tf.unstack(tf.shape(image)[:2])
-    fixed = tf.pad(image, [[0, largest - rows], [0, largest - columns], [0, 0]])
-    fixed = tf.ensure_shape(fixed, (largest, largest, image.shape[-1]))
-    return _distort(fixed, coins, strengths)[:rows, :columns]
+    distort = functools.partial(_distort, window, coins[:3], strengths)
+    # A kernel for each need: saturation and hue take far longer than the rest.
+    kernels = [
+        functools.partial(distort, saturate=saturate, shift_hue=shift_hue)
+        for saturate in (False, True)
+        for shift_hue in (False, True)
+    ]
+    needed = tf.tensordot(tf.cast(coins[3:], tf.int32), [2, 1], 1)
+    return tf.stack(tf.switch_case(needed, kernels), axis=1)
 
 
 @tf.function(jit_compile=True)  # one pass over the pixels instead of one for each operation
-def _distort(image, coins, strengths):
-    contrast_first, brighten, contrast, saturate, shift_hue = tf.unstack(coins)
+def _distort(window, coins, strengths, *, saturate, shift_hue):
+    contrast_first, brighten, contrast = tf.unstack(coins)
     delta, factor, saturation, hue = tf.unstack(strengths)
-    integers = image.dtype == tf.uint8
+    integers = window.dtype == tf.uint8
 
     def sometimes(coin, adjust, bands, strength):
         adjusted = adjust(bands, strength, integers)
         return [tf.where(coin, *pair) for pair in zip(adjusted, bands, strict=True)]
 
-    bands = tf.unstack(tf.cast(image, tf.float32), axis=-1)
+    bands = tf.unstack(tf.cast(window, tf.float32), axis=1)
     bands = sometimes(brighten, adjust_brightness, bands, delta)
     bands = sometimes(contrast & contrast_first, adjust_contrast, bands, factor)
-    if len(bands) == 3:
-        bands = sometimes(saturate, adjust_saturation, bands, saturation)
-        bands = sometimes(shift_hue, adjust_hue, bands, tf.floor(hue))
+    if saturate and len(bands) == 3:
+        bands = adjust_saturation(bands, saturation, integers)
+    if shift_hue and len(bands) == 3:
+        bands = adjust_hue(bands, tf.floor(hue), integers)
     bands = sometimes(contrast & ~contrast_first, adjust_contrast, bands, factor)
-    return tf.cast(tf.stack(bands, axis=-1), image.dtype)
+    # Stacked in here, each band would compute the arithmetic of all three.
+    return [tf.cast(band, window.dtype) for band in bands]
 
 
 def adjust_brightness(bands, delta, integers):

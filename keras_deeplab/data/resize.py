@@ -64,7 +64,8 @@ def bilinear_window(image, new, corner, side):
             the resized image its edge is repeated.
 
     Returns:
-        `(side, side, C)` of the image's dtype.
+        `(side, C, side)` of the image's dtype: columns, bands, rows; see `upright`. A long run of
+        pixels of one band is what a processor is fastest with.
     """
     shape, bands = tf.shape(image), image.shape[-1]
     rows, columns = (_taps(shape[i], new[i], corner[i], side) for i in (0, 1))
@@ -80,8 +81,15 @@ def bilinear_window(image, new, corner, side):
         for column_index in (columns.low, columns.high):
             neighbours.append(tf.gather(turned, column_index))
     neighbours = [tf.reshape(values, [side, bands, side]) for values in neighbours]
-    values = tf.reshape(_blend(neighbours, rows.weight, columns.weight), [side * bands, side])
-    return tf.reshape(tf.transpose(values), [side, side, bands])
+    return _blend(neighbours, rows.weight, columns.weight)
+
+
+def upright(window, size):
+    """The first `size` rows and columns, `(H, W, C)`, of a window `(columns, C, rows)`."""
+    columns, bands, rows = window.shape
+    # Of two dimensions, a transposition is twice as fast as of three.
+    turned = tf.transpose(tf.reshape(window, [columns * bands, rows]))
+    return tf.reshape(turned, [rows, columns, bands])[: size[0], : size[1]]
 
 
 class Taps(NamedTuple):

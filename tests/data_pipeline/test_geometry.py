@@ -87,7 +87,7 @@ def test_where_a_crop_starts_to_be_dominated(case, again):
 def test_the_last_draw_is_kept():
     image, label = np.zeros((40, 40, 3), np.uint8), np.full((40, 40), 255, np.uint8)
     crop, window = random_crop_of_resized(image, label, [0, 0], crop=32, scale=None, scales=(1, 1))
-    assert crop.shape == (32, 32, 3) and (window.numpy() == 255).all()
+    assert crop.shape == (32, 3, 32) and (window.numpy() == 255).all()
 
 
 def test_corners_reach_every_place():
