@@ -8,12 +8,12 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from keras_deeplab.data import augment, read_class_table
-from keras_deeplab.data.folder import read_image, read_mask
+from keras_deeplab.data import augment, from_folder, read_class_table
+from keras_deeplab.data.pictures import blend
 
 ROOT = pathlib.Path(__file__).parents[1]
 DUBAI = ROOT / "examples/dubai"
-SIDE, SAMPLES, NAME = 160, 5, "tile1_part008"
+SIDE, SAMPLES = 160, 5
 
 
 def shrunk(pixels):
@@ -22,27 +22,24 @@ def shrunk(pixels):
     return pixels[rows][:, columns]
 
 
-def cell(image, label, palette):
-    """The image, its classes half over it below; ignored pixels are black there."""
-    colors = np.append(palette, np.zeros((256 - len(palette), 3)), axis=0)[label]
-    blended = np.where(label[..., np.newaxis] == 255, 0, (image * 0.5 + colors * 0.5))
-    return np.concatenate([image, blended.astype(np.uint8)])
+def cell(image, label, table):
+    """The image, and below it its classes over it; ignored pixels show the image alone."""
+    image, label = shrunk(np.asarray(image)), shrunk(np.asarray(label))
+    return np.concatenate([image, blend(image, label, table)])
 
 
 def main():
     """Two rows of samples, and the picture they come from at the left of both."""
     table = read_class_table(DUBAI / "classes.json")
-    image = read_image(DUBAI / f"images/{NAME}.jpg")
-    label = read_mask(DUBAI / f"masks/{NAME}.png", table)
-    whole = [shrunk(image), shrunk(label)]
+    image, label = next(iter(from_folder(DUBAI / "images", DUBAI / "masks", table)))
     rows = []
     for augmentation in ("published", "strong"):
         samples = [
             augment(image, label, [2, seed], crop=256, rotate=False, augmentation=augmentation)
             for seed in range(SAMPLES)
         ]
-        samples = [whole, *([shrunk(part.numpy()) for part in sample] for sample in samples)]
-        rows.append(np.concatenate([cell(*sample, table.palette) for sample in samples], axis=1))
+        cells = [cell(*sample, table) for sample in [(image, label), *samples]]
+        rows.append(np.concatenate(cells, axis=1))
     picture = Image.fromarray(np.concatenate(rows))
     picture.save(ROOT / "docs/images/augmentation.jpg", quality=82)
 
