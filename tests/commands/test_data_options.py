@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+import test_commands
+from in_process import run
 from PIL import Image
 from rasters import write_raster
-from test_commands import run
 
 import keras_deeplab as kd
-from keras_deeplab.cli import main
 from keras_deeplab.data.images import ImageFormat
 from keras_deeplab.zoo import image_format, open_model
 
@@ -51,7 +50,7 @@ def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path):
     run(*command)
     assert image_format(output) == ImageFormat((4, 1, 2), (0, 4095))
     changed = run(*command, "--resume", "--bands", "1,2,4", check=False)
-    assert "bands: [4, 1, 2] there, [1, 2, 4] here" in changed.stderr
+    assert "bands: [4, 1, 2] there, [1, 2, 4] here" in changed.output
 
     run("evaluate", output, *folders(scenes), "--json", tmp_path / "metrics.json")
     model, table = open_model(output)
@@ -63,12 +62,12 @@ def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path):
     assert found["confusion"] == metrics.confusion.tolist()
     assert sum(map(sum, found["confusion"])) == 2 * 64 * 72
     failed = run("evaluate", output, *folders(scenes), "--bands", "1,2", check=False)
-    assert "Expected an image of shape (height, width, 3), got (64, 72, 2)" in failed.stderr
+    assert "Expected an image of shape (height, width, 3), got (64, 72, 2)" in failed.output
 
     image = scenes / "images/south/b.tif"
     run("predict", image, "--model", output, "--output", tmp_path / "overlay.png")
     failed = run("predict", image, "--model", "r18_dubai", check=False)
-    assert "expected an 8-bit image with RGB, found uint16 with bands 1 " in failed.stderr
+    assert "expected an 8-bit image with RGB, found uint16 with bands 1 " in failed.output
 
 
 def test_a_run_of_four_bands_is_a_model_for_four_bands(scenes, tmp_path):
@@ -91,7 +90,8 @@ def test_a_run_of_four_bands_is_a_model_for_four_bands(scenes, tmp_path):
 def test_a_damaged_image_is_named_without_traceback(scenes, tmp_path):
     image = scenes / "images/north/a.tif"
     image.write_bytes(image.read_bytes()[:9000])
-    failed = run(*training(scenes, tmp_path / "run", *folders(scenes), *FORM), check=False)
+    command = training(scenes, tmp_path / "run", *folders(scenes), *FORM)
+    failed = test_commands.run(*command, check=False)
     assert failed.returncode == 1 and "Traceback" not in failed.stderr
     assert f"{image}: cannot be read as a raster" in failed.stderr
 
@@ -113,6 +113,6 @@ def test_wrong_options_are_described(scenes, tmp_path, options, message):
     files = {name: scenes / name for name in ("pairs.csv", "val.txt")}
     options = [files.get(option, option) for option in options]
     command = list(map(str, training(scenes, tmp_path / "run", *options)))
-    failed = CliRunner().invoke(main, command)
+    failed = run(*command, check=False)
     assert failed.exit_code and message in " ".join(failed.output.split())
     assert not (tmp_path / "run").exists()

@@ -1,17 +1,15 @@
 """From the original layout to a trained and evaluated model, for each published data set."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from fakes.isaid import write_isaid
 from fakes.isprs import write_potsdam, write_vaihingen
 from fakes.loveda import write_loveda
+from in_process import run
 
 from keras_deeplab import info
-from keras_deeplab.cli import main
 from keras_deeplab.cli_options import published_training
 from keras_deeplab.data import load
 
@@ -25,20 +23,8 @@ FAKES = {
 }
 
 
-@pytest.fixture
-def run(monkeypatch):
-    def run(*arguments):
-        arguments = [str(argument) for argument in arguments]
-        monkeypatch.setattr(sys, "argv", ["keras-deeplab", *arguments])
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == 0, (result.output, result.exception)
-        return result.output
-
-    return run
-
-
 @pytest.mark.parametrize("name", FAKES)
-def test_prepare_train_evaluate(tmp_path, run, name):
+def test_prepare_train_evaluate(tmp_path, name):
     FAKES[name](tmp_path / "manual")
     data = ("--data-dir", tmp_path / "data")
     run("prepare", name, "--manual-dir", tmp_path / "manual", *data)
@@ -77,9 +63,7 @@ def test_the_published_training_is_the_default():
         ((), "Give --classes with --images and --masks, or --dataset"),
     ],
 )
-def test_what_does_not_fit_is_said(tmp_path, monkeypatch, arguments, message):
-    arguments = ["train", *arguments, "--model", "r18_d16", "--data-dir", str(tmp_path)]
-    arguments += ["--output", str(tmp_path / "run")]
-    monkeypatch.setattr(sys, "argv", ["keras-deeplab", *arguments])
-    result = CliRunner().invoke(main, arguments)
+def test_what_does_not_fit_is_said(tmp_path, arguments, message):
+    folders = ("--data-dir", tmp_path, "--output", tmp_path / "run")
+    result = run("train", *arguments, "--model", "r18_d16", *folders, check=False)
     assert result.exit_code != 0 and message in result.output
