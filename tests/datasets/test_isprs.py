@@ -115,6 +115,8 @@ def test_forms_that_occur_in_the_wild(tmp_path, form):
     files = potsdam_files()
     if form == "upper":
         files = {f"Some Folder/{name.upper()}": content for name, content in files.items()}
+        twin = "5_Labels_for_participants_no_Boundary/top_potsdam_2_10_label_noBoundary.tif"
+        files[twin] = b"the training labels once more"
     if form == "nested":
         inner = zipped({f"2_Ortho_RGB/{n}": c for n, c in files.items() if "RGB" in n})
         labels = zipped({n: c for n, c in files.items() if "label" in n})

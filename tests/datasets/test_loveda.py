@@ -95,6 +95,7 @@ def test_downloads_itself_and_checks_the_published_md5(tmp_path, monkeypatch):
         monkeypatch.setenv("KERAS_DEEPLAB_MIRROR", url)
         with pytest.raises(DownloadError, match=r"Train\.zip.*MD5.*expected de2b1960"):
             load("loveda", data_dir=tmp_path / "data")
+        assert not list((tmp_path / "data").rglob("*Train*"))
         publish(monkeypatch, tmp_path / "www")
         # What failed its check was removed: it is fetched again, the other archive is not.
         dataset = load("loveda", "val", data_dir=tmp_path / "data")
