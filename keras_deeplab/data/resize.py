@@ -53,8 +53,8 @@ def nearest_window(label, new, corner, size):
 def bilinear_window(image, new, corner, side):
     """A square window of an image resized to `new`, bilinear.
 
-    A uint8 image is rounded as OpenCV's fixed-point arithmetic rounds on average: of the
-    reference's pixels 94 % are equal, the others one level off.
+    A uint8 image is rounded as OpenCV's fixed-point arithmetic rounds on average: more than nine
+    pixels in ten are equal, the others one level off.
 
     Args:
         image: `(H, W, C)` uint8 or float32.

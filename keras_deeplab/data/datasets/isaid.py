@@ -7,7 +7,7 @@ from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
 from keras_deeplab.data.datasets.cutting import decode_colors
 from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
-from keras_deeplab.data.datasets.scenes import Split
+from keras_deeplab.data.datasets.scenes import splits_by_folder
 
 CLASSES = ClassTable(
     names=(
@@ -82,10 +82,7 @@ class Isaid(LabelledScenes):
         return ARCHIVES
 
     def splits(self):
-        return {
-            split: Split(lambda name, split=split: name.startswith(f"{split}/"), size)
-            for split, size in SPLITS.items()
-        }
+        return splits_by_folder(SPLITS)
 
     def locate(self, parts):
         found = FILE.fullmatch(parts[-1])

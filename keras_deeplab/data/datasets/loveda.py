@@ -11,7 +11,7 @@ from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
 from keras_deeplab.data.datasets.cutting import read_rows
 from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
-from keras_deeplab.data.datasets.scenes import Split
+from keras_deeplab.data.datasets.scenes import splits_by_folder
 from keras_deeplab.download import source_of
 from keras_deeplab.files import file_md5
 
@@ -116,10 +116,7 @@ class LoveDA(LabelledScenes):
         return ARCHIVES
 
     def splits(self):
-        return {
-            split: Split(lambda name, split=split: name.startswith(f"{split}/"), size)
-            for split, size in self.builder_config.tiles.items()
-        }
+        return splits_by_folder(self.builder_config.tiles)
 
     def locate(self, parts):
         """Name of a scene: split, urban or rural, and number, for example `train/urban/1366`."""

@@ -6,7 +6,7 @@ from keras_deeplab.data.datasets import isprs
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.cutting import decode_colors
 from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
-from keras_deeplab.data.datasets.scenes import Split
+from keras_deeplab.data.datasets.scenes import splits_by_name
 
 # The split of the reference: the training tiles of the contest, and its test tiles.
 TRAIN = (
@@ -66,10 +66,7 @@ class Potsdam(LabelledScenes):
         return [ARCHIVES[kind] for kind in self._kinds()]
 
     def splits(self):
-        return {
-            "train": Split(TRAIN.__contains__, len(TRAIN)),
-            "val": Split(VAL.__contains__, len(VAL)),
-        }
+        return splits_by_name({"train": TRAIN, "val": VAL})
 
     def locate(self, parts):
         # The training labels alone lie in archives "5_Labels_for_participants", under equal names.

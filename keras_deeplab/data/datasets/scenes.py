@@ -24,6 +24,27 @@ class Split(typing.NamedTuple):
     size: int
 
 
+def splits_by_folder(sizes):
+    """`Split`s of scenes whose names begin with the split, such as `train/P0001`.
+
+    Args:
+        sizes: Split name to its number of scenes.
+    """
+    return {
+        split: Split(lambda name, split=split: name.startswith(f"{split}/"), size)
+        for split, size in sizes.items()
+    }
+
+
+def splits_by_name(names):
+    """`Split`s of listed scenes.
+
+    Args:
+        names: Split name to a tuple of scene names.
+    """
+    return {split: Split(members.__contains__, len(members)) for split, members in names.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Scene:
     """An original image with its label.

@@ -6,7 +6,7 @@ from keras_deeplab.data.datasets import isprs
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.cutting import decode_colors
 from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
-from keras_deeplab.data.datasets.scenes import Split
+from keras_deeplab.data.datasets.scenes import splits_by_name
 
 # The split of the reference: the training areas of the contest, and its test areas.
 TRAIN = tuple(
@@ -75,10 +75,7 @@ class Vaihingen(LabelledScenes):
         return [IMAGES, LABELS[self.builder_config.eroded]]
 
     def splits(self):
-        return {
-            "train": Split(TRAIN.__contains__, len(TRAIN)),
-            "val": Split(VAL.__contains__, len(VAL)),
-        }
+        return splits_by_name({"train": TRAIN, "val": VAL})
 
     def locate(self, parts):
         """Images and whole labels have equal names: the folder or archive tells them apart."""
