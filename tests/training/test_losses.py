@@ -1,10 +1,55 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 from reference import golden
 
 import keras_deeplab as kd
-from keras_deeplab.training.losses import SegmentationCrossentropy
+from keras_deeplab.training.losses import (
+    CombinedLoss,
+    FocalCrossentropy,
+    OhemCrossentropy,
+    SegmentationCrossentropy,
+    make_loss,
+)
+from keras_deeplab.training.region_losses import DiceLoss, LovaszSoftmax
+
+NAMES = ["crossentropy", "ohem", "focal", "dice", "lovasz"]
+
+
+def example(dtype="float32"):
+    """Labels, 30 % of them ignored, and logits of a dtype."""
+    import tensorflow as tf
+
+    labels = golden.make_label("loss", 2, 9, 11, 3, ignore_fraction=0.3)
+    logits = 3 * np.random.default_rng(0).standard_normal((2, 9, 11, 3))
+    return labels, tf.cast(logits, dtype)
+
+
+def log_probabilities(logits):
+    logits = np.asarray(logits, np.float64)
+    logits = logits - logits.max(-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def valid_pixels(labels, logits):
+    """Label and label probability of the valid pixels; float64."""
+    valid = labels != 255
+    found = labels[valid].astype(int)
+    logs = np.take_along_axis(log_probabilities(logits)[valid], found[:, None], -1)[:, 0]
+    return found, np.exp(logs)
+
+
+def gradient(loss, labels, logits):
+    import tensorflow as tf
+
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(labels, logits)
+    return float(value), np.asarray(tape.gradient(value, logits), np.float64)
 
 
 def oracle(labels, logits, weights=None):
@@ -53,3 +98,212 @@ def test_the_auxiliary_loss_counts_two_fifths():
     main, auxiliary = (oracle(labels, np.asarray(outputs[key])) for key in ("logits", "aux_logits"))
     loss = model.train_on_batch(images, labels)
     assert float(loss) == pytest.approx(main + 0.4 * auxiliary, rel=1e-3)
+
+
+@pytest.mark.parametrize("divide_by", ["all", "valid"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_divides_by_all_or_by_valid_pixels(dtype, divide_by):
+    labels, logits = example(dtype)
+    expected = oracle(labels, np.asarray(logits, np.float64), (1, 0.5, 2))
+    if divide_by == "valid":
+        expected *= labels.size / (labels != 255).sum()
+    loss = SegmentationCrossentropy((1, 0.5, 2), divide_by=divide_by)(labels, logits)
+    assert loss.dtype == "float32"
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("divide_by", ["all", "valid"])
+@pytest.mark.parametrize("min_kept", [2, 40, 1000])
+@pytest.mark.parametrize("threshold", [0.0, 0.7])
+def test_ohem_keeps_the_hard_pixels(threshold, min_kept, divide_by):
+    labels, logits = example()
+    logits = logits / 4  # so that even the easiest pixel counts
+    found, probabilities = valid_pixels(labels, logits)
+    ranked = np.sort(probabilities)
+    hard = probabilities < max(ranked[min(2 * min_kept, len(ranked) - 1)], threshold)
+    if threshold == 0:
+        assert hard.sum() == min(2 * min_kept, len(ranked) - 1)
+    losses = np.array([1, 0.5, 2])[found] * -np.log(probabilities)
+    expected = losses[hard].sum() / (labels.size if divide_by == "all" else len(ranked))
+    loss = OhemCrossentropy(threshold, min_kept, (1, 0.5, 2), divide_by=divide_by)
+    assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("divide_by", ["all", "valid"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_against_numpy(gamma, divide_by):
+    labels, logits = example()
+    found, p = valid_pixels(labels, logits)
+    losses = np.array([1, 0.5, 2])[found] * 0.4 * (1 - p) ** gamma * -np.log(p)
+    expected = losses.sum() / (labels.size if divide_by == "all" else len(p))
+    loss = FocalCrossentropy(gamma, 0.4, (1, 0.5, 2), divide_by=divide_by)
+    assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("divide_by", ["all", "valid"])
+@pytest.mark.parametrize("name", NAMES)
+def test_ignored_pixels_have_no_influence(name, divide_by):
+    labels, logits = example()
+    loss = make_loss({name: 1}, divide_by=divide_by)
+    value, slope = gradient(loss, labels, logits)
+    ignored = (labels == 255)[..., None]
+    assert np.abs(slope[~ignored[..., 0]]).max() > 0
+    np.testing.assert_array_equal(slope * ignored, 0)
+    other = np.where(ignored, [1e4, -1e4, 0], logits).astype("float32")
+    assert float(loss(labels, other)) == pytest.approx(value, rel=1e-6)
+    assert float(loss(np.full_like(labels, 255), logits)) == 0
+
+
+@pytest.mark.parametrize("divide_by", ["all", "valid"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_finite_for_extreme_logits_and_without_labels(dtype, name, divide_by):
+    import tensorflow as tf
+
+    labels, logits = example()
+    loss = make_loss({name: 1}, divide_by=divide_by)
+    for extreme in (tf.sign(logits) * 1e4, tf.fill(logits.shape, 1e4)):
+        value, slope = gradient(loss, labels, tf.cast(extreme, dtype))
+        assert 0 < value < 1e5
+        assert np.isfinite(slope).all()
+    value, slope = gradient(loss, np.full_like(labels, 255), tf.cast(logits, dtype))
+    assert value == 0
+    np.testing.assert_array_equal(slope, 0)
+
+
+def test_the_combined_loss_is_the_weighted_sum():
+    labels, logits = example()
+    loss = make_loss({"crossentropy": 1.0, "dice": 0.5, "lovasz": 2}, divide_by="valid")
+    parts = [SegmentationCrossentropy(divide_by="valid"), DiceLoss(), LovaszSoftmax()]
+    values, slopes = zip(*(gradient(part, labels, logits) for part in parts), strict=True)
+    value, slope = gradient(loss, labels, logits)
+    assert value == pytest.approx(np.dot([1, 0.5, 2], values), rel=1e-6)
+    np.testing.assert_allclose(slope, np.tensordot([1, 0.5, 2], slopes, 1), atol=1e-7)
+
+
+def test_compiles_for_unknown_sizes():
+    import tensorflow as tf
+
+    labels, logits = example()
+    loss = make_loss(dict.fromkeys(NAMES, 1), class_weights=(1, 2, 3), divide_by="valid")
+    compiled = tf.function(loss).get_concrete_function(
+        tf.TensorSpec((None, None, None), tf.uint8),
+        tf.TensorSpec((None, None, None, 3), tf.float32),
+    )
+    value = compiled(tf.constant(labels, tf.uint8), logits)
+    assert float(value) == pytest.approx(float(loss(labels, logits)), rel=1e-6)
+
+
+def test_names_give_the_losses():
+    for name, kind in zip(
+        NAMES,
+        [SegmentationCrossentropy, OhemCrossentropy, FocalCrossentropy, DiceLoss, LovaszSoftmax],
+        strict=True,
+    ):
+        assert type(make_loss({name: 1.0})) is kind
+        halved = make_loss({name: 0.5})
+        labels, logits = example()
+        assert float(halved(labels, logits)) == pytest.approx(
+            0.5 * float(make_loss({name: 1})(labels, logits)), rel=1e-6
+        )
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "ohem", "focal"])
+def test_class_weights_and_divisor_reach_the_named_loss(name):
+    labels, logits = example()
+    plain = make_loss({name: 1}, class_weights=(3, 3, 3))
+    weighted = make_loss({name: 1}, class_weights=(6, 6, 6), divide_by="valid")
+    factor = 2 * labels.size / (labels != 255).sum()
+    assert float(weighted(labels, logits)) == pytest.approx(
+        factor * float(plain(labels, logits)), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, "names nothing.*crossentropy, ohem, focal, dice, lovasz"),
+        ({"jaccard": 1}, "Unknown loss 'jaccard'.*crossentropy, ohem, focal, dice, lovasz"),
+        ({"dice": 0}, "weight of loss 'dice' must be a positive finite number, got 0"),
+        ({"dice": float("inf")}, "got inf"),
+        ({"dice": float("nan")}, "got nan"),
+        ({"dice": "1"}, "got '1'"),
+    ],
+)
+def test_wrong_specs_are_named(spec, message):
+    with pytest.raises(ValueError, match=message):
+        make_loss(spec)
+
+
+def test_wrong_arguments_are_named():
+    labels, logits = example()
+    with pytest.raises(ValueError, match="'all' or 'valid' pixels, got 'kept'"):
+        SegmentationCrossentropy(divide_by="kept")
+    with pytest.raises(ValueError, match="holds 4 factors, but the model has 3 classes"):
+        SegmentationCrossentropy((1, 1, 1, 1))(labels, logits)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        SegmentationCrossentropy((1, 2, 3), 1, divide_by="valid"),
+        OhemCrossentropy(0.5, 20, (1, 2, 3), 1, divide_by="valid"),
+        FocalCrossentropy(1.0, 0.5, (1, 2, 3), 1, divide_by="valid"),
+        DiceLoss(1),
+        LovaszSoftmax(1),
+        CombinedLoss([FocalCrossentropy(1.0), DiceLoss()], [2, 3]),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_every_loss_survives_serialization(loss):
+    labels, logits = example()
+    labels = np.where(labels == 255, 0, labels)
+    config = keras.saving.serialize_keras_object(loss)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+    assert float(again(labels, logits)) == float(loss(labels, logits))
+
+
+TWO_DEVICES = """
+import numpy as np, tensorflow as tf
+from keras_deeplab.training.losses import make_loss
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+rng = np.random.default_rng(0)
+labels = rng.integers(0, 3, (4, 5, 6)).astype("uint8")
+labels[:2][rng.random((2, 5, 6)) < 0.9] = 255  # nearly all of the first device's pixels
+logits = rng.standard_normal((4, 5, 6, 3)).astype("float32")
+losses = [
+    make_loss(spec, class_weights=(1, 2, 3), divide_by=divide_by)
+    for spec in ({"crossentropy": 1}, {"focal": 1}, {"crossentropy": 1, "dice": 2, "lovasz": 3})
+    for divide_by in ("all", "valid")
+]
+
+def step(labels, logits):
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        values = tf.stack([loss(labels, logits) for loss in losses])
+    return values, tape.gradient(values, logits)
+
+expected, slopes = step(tf.constant(labels), tf.constant(logits))
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+halves = (
+    strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(np.split(array, 2)[context.replica_id_in_sync_group])
+    )
+    for array in (labels, logits)
+)
+values, parts = strategy.run(tf.function(step), args=tuple(halves))
+np.testing.assert_allclose(strategy.reduce("SUM", values, axis=None), expected, rtol=1e-5)
+slope = np.concatenate(strategy.experimental_local_results(parts))
+np.testing.assert_allclose(slope, slopes, atol=1e-6)
+assert strategy.num_replicas_in_sync == 2
+"""
+
+
+def test_two_devices_give_the_loss_of_one():
+    result = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
