@@ -1,7 +1,9 @@
 """The console command `keras-deeplab`: a group whose commands are the files in `scripts/`."""
 
+import gc
 import importlib.util
 import re
+import signal
 
 import click
 
@@ -15,20 +17,29 @@ class Command(click.Command):
     def invoke(self, context):
         try:
             return super().invoke(context)
-        except (ValueError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+        except (ValueError, OSError, FloatingPointError) as error:
+            message, status = str(error), 1
+        except KeyboardInterrupt as error:
+            status = 128 + getattr(error, "signal", signal.SIGINT)  # as a shell says it
+            message = str(error) or "Interrupted."
         except Exception as error:
-            message = _dataset_error(error)
+            message, status = _dataset_error(error), 1
             if message is None:
                 raise
-            raise click.ClickException(message) from error
+        # Here the error is gone, and with it the iterator in the frames of its traceback. One that
+        # lives until Python ends keeps it from ending: its threads wait for Python to read a file.
+        gc.collect()
+        if status != 1:
+            click.echo(message, err=True)
+            raise click.exceptions.Exit(status)
+        raise click.ClickException(message)
 
 
 def _dataset_error(error):
     """What a dataset's reader said of a file; TensorFlow wraps it in an error of its own."""
     if not type(error).__module__.startswith("tensorflow"):
         return None
-    found = re.search(r"ValueError: (.+?)\s*Traceback", str(error), re.DOTALL)
+    found = re.search(r"(?:Value|UnreadableFile)Error: (.+?)\s*Traceback", str(error), re.DOTALL)
     return found and found[1]
 
 

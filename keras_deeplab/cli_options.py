@@ -4,6 +4,8 @@ import pathlib
 
 import click
 
+from keras_deeplab.run_record import RUN_RECORD, read_run
+
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
@@ -36,7 +38,7 @@ def file_format():
     """Decorator: the options that say how image files are named and read, for `open_dataset`."""
     return _decorator(
         click.option("--mask-suffix", default="", help="What mask stems have behind the image's."),
-        click.option("--bands", callback=_parse_bands, help="Bands as channels, such as 4,1,2."),
+        click.option("--bands", type=_Bands(), help="Bands as channels, such as 4,1,2."),
         click.option(
             "--value-range",
             nargs=2,
@@ -56,11 +58,76 @@ def _decorator(*options):
     return decorate
 
 
-def _parse_bands(context, parameter, text):
+class _Bands(click.ParamType):
+    """Numbers separated by commas, as a tuple; or a list of them, as a run notes it."""
+
+    name = "bands"
+
+    def convert(self, value, parameter, context):
+        if not isinstance(value, str):
+            return tuple(value)
+        try:
+            return tuple(int(band) for band in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers such as 4,1,2.", parameter, context)
+
+
+def from_run():
+    """Decorator: the option that takes what a run was given, see `given_options`."""
+    return click.option(
+        "--from-run",
+        type=FOLDER,
+        is_eager=True,  # it is read before the options that it gives
+        expose_value=False,
+        callback=_take_options,
+        help="Repeat the run in this folder; options given here win.",
+    )
+
+
+def _take_options(context, parameter, folder):
+    if folder is None or context.resilient_parsing:
+        return
     try:
-        return None if text is None else tuple(int(band) for band in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers such as 4,1,2.") from None
+        record = read_run(folder)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if "options" not in record:
+        raise click.BadParameter(
+            f"{folder / RUN_RECORD} does not note the options of the run, which an older version "
+            f"wrote. Its command was: {record.get('command', 'not noted')}"
+        )
+    unknown = record["options"].keys() - {known.name for known in context.command.params}
+    if unknown:
+        raise click.BadParameter(
+            f"{folder / RUN_RECORD} notes options that {context.command.name} does not have: "
+            f"{', '.join(sorted(unknown))}."
+        )
+    context.default_map = record["options"]
+    context.obj = record
+
+
+def given_options(context):
+    """The options that a command was given, on the command line or by `--from-run`.
+
+    Args:
+        context: `click.Context` of the command.
+
+    Returns:
+        Dict by parameter name that JSON can hold and `from_run` takes. What belongs to one folder
+        only, `output` and `resume`, is left out.
+    """
+    given = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.DEFAULT_MAP)
+    return {
+        name: _plain(value)
+        for name, value in context.params.items()
+        if name not in ("output", "resume") and context.get_parameter_source(name) in given
+    }
+
+
+def _plain(value):
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, pathlib.Path) else value
 
 
 def open_classes(options):
@@ -84,7 +151,7 @@ def published_training(name):
     return {"crop": record(name).crop, "scale": record(name).scale, "rotate": False}
 
 
-def open_dataset(options, classes, *, prefix="", required=True, named_split):
+def open_dataset(options, classes, *, prefix="", required=True, named_split, bad_files=None):
     """The dataset that `named_dataset`, or `labelled_images` and `file_format` describe.
 
     Args:
@@ -93,6 +160,7 @@ def open_dataset(options, classes, *, prefix="", required=True, named_split):
         prefix: What the keys of the set begin with, for example `"val_"`.
         required: Whether there must be one.
         named_split: Split of a named data set to take.
+        bad_files: `BadFiles` for image and mask files that cannot be read, or `None`.
 
     Returns:
         `tf.data.Dataset` as of `from_folder`; `None` where none is named and none is required.
@@ -105,8 +173,15 @@ def open_dataset(options, classes, *, prefix="", required=True, named_split):
     if options["dataset"] is not None:
         if any((images, masks, split, pairs, options["bands"], options["value_range"])):
             raise click.UsageError("--dataset stands instead of all options that name files.")
+        if bad_files is not None:
+            raise click.UsageError(
+                "--on-bad-file skip is for image and mask files. A prepared data set holds "
+                "checksummed records in a few large files: if one is damaged, delete its folder "
+                f"and run `keras-deeplab prepare {options['dataset']}` again."
+            )
         return _open_named(options["dataset"], options["data_dir"], named_split)
-    form = {"bands": options["bands"], "value_range": options["value_range"]}
+    form = {name: options[name] for name in ("bands", "value_range")}
+    form["bad_files"] = bad_files
     flag = f"--{prefix}".replace("_", "-")
     folders = bool(images or masks or split)
     if not (folders or pairs or required):
@@ -129,3 +204,29 @@ def _open_named(name, data_dir, split):
             f"{name}`, with the same --data-dir."
         )
     return read(builder, split)
+
+
+def dataset_files(options, *, prefix="", named_split):
+    """The files behind a dataset that `open_dataset` opens, with the same arguments.
+
+    Returns:
+        List of paths: images and masks, or the records of a split of a prepared data set; empty
+        where none is named.
+    """
+    from keras_deeplab.data.named import dataset_builder
+    from keras_deeplab.data.pairs import pairs_of_csv, pairs_of_folders
+
+    if options["dataset"] is not None:
+        builder = dataset_builder(options["dataset"], data_dir=options["data_dir"])
+        return builder.info.splits[named_split].filepaths
+    images, masks, split, pairs = (
+        options[f"{prefix}{name}"] for name in ("images", "masks", "split", "pairs")
+    )
+    if pairs:
+        found = pairs_of_csv(pairs)
+    elif images:
+        suffix = options["mask_suffix"]
+        found = pairs_of_folders(images, masks, split=split, mask_suffix=suffix)
+    else:
+        found = []
+    return [path for pair in found for path in pair]

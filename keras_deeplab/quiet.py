@@ -7,16 +7,25 @@ import sys
 import tempfile
 
 
-def import_tensorflow():
-    """Imports Keras and TensorFlow for a command, keeping their start-up chatter off the screen."""
+def import_tensorflow(first=lambda: None):
+    """Imports Keras and TensorFlow for a command, keeping their start-up chatter off the screen.
+
+    Args:
+        first: Function to call before TensorFlow computes anything.
+
+    Returns:
+        What `first` returns.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)  # of tensorflow-datasets
     with held_stderr():
         import keras
         import tensorflow as tf
 
+        result = first()
         tf.config.list_physical_devices()
         keras.ops.zeros(1)
+    return result
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Models with their trained weights: from the zoo by name, or from the folder of a training."""
 
-import json
 import logging
 import pathlib
 
@@ -9,9 +8,8 @@ from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.data.class_table import parse_class_table
 from keras_deeplab.data.images import ImageFormat
 from keras_deeplab.manifest import info, read_manifest
+from keras_deeplab.run_record import RUN_RECORD, read_run
 from keras_deeplab.trained_weights import trained_weights
-
-RUN_RECORD = "run.json"  # what `keras-deeplab train` notes of a run: variant, classes, recipe
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -68,7 +66,7 @@ def open_model(name_or_run):
 
     Args:
         name_or_run: A name of `list_models()`, or a folder `keras-deeplab train` wrote; of that
-            the best weights are taken, or the last ones where nothing was validated.
+            the best weights are taken; where nothing was validated, the averaged or last ones.
 
     Returns:
         `(model, class table)`.
@@ -80,11 +78,12 @@ def open_model(name_or_run):
         return load(str(name_or_run)), parse_class_table(info(str(name_or_run)))
     folder = pathlib.Path(name_or_run)
     record = read_run(folder)
-    best, last = folder / "best.weights.h5", folder / "last.weights.h5"
     table = parse_class_table(record, where=str(folder / RUN_RECORD))
     channels = image_format(folder).channels
     model = build(record["variant"], len(table), input_shape=(None, None, channels))
-    load_weights(model, best if best.exists() else last)
+    weights = (folder / f"{name}.weights.h5" for name in ("best", "averaged"))
+    kept = next((path for path in weights if path.exists()), folder / "last.weights.h5")
+    load_weights(model, kept)
     return model, table
 
 
@@ -98,12 +97,3 @@ def image_format(name_or_run):
 
 def _is_run(name_or_run):
     return name_or_run not in read_manifest() and pathlib.Path(name_or_run).is_dir()
-
-
-def read_run(folder):
-    """The record of a training run as a dict; a `ValueError` when the folder holds none."""
-    path = pathlib.Path(folder) / RUN_RECORD
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} is no folder of a training run: {path}: {error}.") from error

@@ -36,7 +36,8 @@ def command(run, name, about, images, masks, zoo):
     from keras_deeplab.evaluation.plots import plot_confusion
     from keras_deeplab.files import written_whole
     from keras_deeplab.resources import zoo_dir
-    from keras_deeplab.zoo import image_format, open_model, read_run
+    from keras_deeplab.run_record import read_run
+    from keras_deeplab.zoo import image_format, open_model
 
     zoo = zoo or zoo_dir()
     if image_format(run) != ImageFormat():
@@ -120,7 +121,7 @@ def make_entry(about, run, weights, zoo, measured):
 
 def copy_log(run, entry, zoo, name):
     """Puts the run's history beside those of earlier stages, as the last stage of training."""
-    from keras_deeplab.zoo import read_run
+    from keras_deeplab.run_record import read_run
 
     log = pathlib.Path("logs") / f"{name}.csv"
     (zoo / "logs").mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ import importlib
 import keras_deeplab.data.datasets  # noqa: F401, registers the builders
 
 _HOMES = {
+    "BadFiles": "keras_deeplab.data.bad_files",
     "ClassTable": "keras_deeplab.data.class_table",
     "RandomWindows": "keras_deeplab.data.windows",
     "augment": "keras_deeplab.data.batches",

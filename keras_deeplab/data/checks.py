@@ -4,34 +4,35 @@ import concurrent.futures
 
 import numpy as np
 
-from keras_deeplab.data.masks import label_problem, mask_problem
-from keras_deeplab.data.rasters import open_raster
+from keras_deeplab.data.masks import check_mask, mask_problem
+from keras_deeplab.data.rasters import UnreadableFileError, open_raster
 from keras_deeplab.problems import MOST_LISTED, raise_problems
 
 GRID_TOLERANCE = 0.1  # pixels; more is no rounding of coordinates
 
 
-def check_pairs(pairs, form):
+def check_pairs(pairs, form, bad_files=None):
     """Checks formats, sizes and georeferences by the headers of the files.
 
     Args:
         pairs: List of `(image file, mask file)`.
         form: `ImageFormat` the images are read with.
+        bad_files: `BadFiles` that notes the files that cannot be read; `None` for an error.
 
     Returns:
-        List of the `(height, width)` of each pair.
+        List of the `(height, width)` of each pair; `(0, 0)` where neither file says it.
 
     Raises:
         ValueError: Lists the files that do not fit, by kind of problem.
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(lambda pair: _inspect(*pair, form), pairs))
+        headers = list(pool.map(lambda pair: _inspect(*pair, form, bad_files), pairs))
     raise_problems(
         "images and masks that cannot be read, or do not fit each other (sizes as width, height)",
         (problem for problems, _, _ in headers for problem in problems),
     )
     lacking = [pair[0] for pair, header in zip(pairs, headers, strict=True) if header[1]]
-    measured = map(form.describe_range, lacking[:MOST_LISTED])  # which reads all their pixels
+    measured = (_describe_range(path, form) for path in lacking[:MOST_LISTED])
     raise_problems(
         "images that are not 8-bit: say which values become 0 and 255, with "
         "value_range=(low, high) or --value-range LOW HIGH",
@@ -40,21 +41,54 @@ def check_pairs(pairs, form):
     return [size for _, _, size in headers]
 
 
-def check_labels(pairs, classes):
+def check_labels(pairs, classes, bad_files=None):
     """Decodes every mask, in blocks; a `ValueError` lists those with values outside the classes."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        problems = pool.map(lambda pair: label_problem(pair[1], classes), pairs)
+        problems = pool.map(lambda pair: _label_problem(pair[1], classes, bad_files), pairs)
         raise_problems("masks do not fit the class table", problems)
 
 
-def _inspect(image_path, mask_path, form):
+def _label_problem(path, classes, bad_files):
+    try:
+        check_mask(path, classes)
+    except UnreadableFileError as error:
+        if bad_files is None:
+            return str(error)
+        bad_files.note(error)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _inspect(image_path, mask_path, form, bad_files):
     """Problems of a pair, whether the image lacks a value range, and its (height, width)."""
     try:
         with open_raster(image_path) as image, open_raster(mask_path) as mask:
             problems = [form.band_problem(image), mask_problem(mask), _mismatch(image, mask)]
             return filter(None, problems), form.lacks_range(image), image.shape
-    except ValueError as error:
-        return [str(error)], False, None
+    except UnreadableFileError as error:
+        if bad_files is None:
+            return [str(error)], False, None
+        shapes = [_shape(path, bad_files) for path in (image_path, mask_path)]
+        return [], False, next(filter(None, shapes), (0, 0))
+
+
+def _shape(path, bad_files):
+    """`(height, width)` of a file, or `None` and a note of it."""
+    try:
+        with open_raster(path) as raster:
+            return raster.shape
+    except UnreadableFileError as error:
+        bad_files.note(error)
+        return None
+
+
+def _describe_range(path, form):
+    """Lowest and highest value in words, for which all pixels are read."""
+    try:
+        return form.describe_range(path)
+    except UnreadableFileError as error:
+        return str(error)
 
 
 def _mismatch(image, mask):

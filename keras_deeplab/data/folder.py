@@ -19,6 +19,7 @@ def from_folder(
     value_range=None,
     windows=None,
     check_labels=True,
+    bad_files=None,
 ):
     """Pairs images and masks by file stem.
 
@@ -42,6 +43,8 @@ def from_folder(
         windows: `RandomWindows` to read parts of large images; `None` for whole images.
         check_labels: Whether every mask is decoded now, in blocks, so that all wrong ones are
             listed at once. Otherwise a wrong mask is an error when it is reached.
+        bad_files: `BadFiles` that notes the files that cannot be read, now or later, and says what
+            stands in for them; `None` makes each an error.
 
     Returns:
         `tf.data.Dataset` of `(image, label)` of known length: `(H, W, channels)` uint8, or float32
@@ -54,13 +57,24 @@ def from_folder(
         ValueError: A folder without images; an image or mask without partner; files that cannot be
             read; sizes, coordinates or coordinate systems that differ; missing bands or
             value range; JPEG masks; labels or colours outside the class table. Lists the files.
+            With `bad_files`, those that cannot be read are an error only if no pair is left.
         tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is reached.
     """
     pairs = pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix)
-    return _dataset(pairs, classes, ImageFormat(bands, value_range), windows, check_labels)
+    form = ImageFormat(bands, value_range)
+    return _dataset(pairs, classes, form, windows, check_labels, bad_files)
 
 
-def from_csv(path, classes, *, bands=None, value_range=None, windows=None, check_labels=True):
+def from_csv(
+    path,
+    classes,
+    *,
+    bands=None,
+    value_range=None,
+    windows=None,
+    check_labels=True,
+    bad_files=None,
+):
     """Images and masks that a CSV file pairs.
 
     Args:
@@ -70,6 +84,7 @@ def from_csv(path, classes, *, bands=None, value_range=None, windows=None, check
         value_range: Stored values that become 0 and 255.
         windows: `RandomWindows`, or `None` for whole images.
         check_labels: Whether every mask is decoded now.
+        bad_files: `BadFiles` for those that cannot be read, or `None`.
 
     Returns:
         `tf.data.Dataset` of `(image, label)` as of `from_folder`, in the order of the lines.
@@ -79,16 +94,19 @@ def from_csv(path, classes, *, bands=None, value_range=None, windows=None, check
             `from_folder` raises.
     """
     form = ImageFormat(bands, value_range)
-    return _dataset(pairs_of_csv(path), classes, form, windows, check_labels)
+    return _dataset(pairs_of_csv(path), classes, form, windows, check_labels, bad_files)
 
 
-def _dataset(pairs, classes, form, windows, check_labels):
+def _dataset(pairs, classes, form, windows, check_labels, bad_files):
     import tensorflow as tf
 
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
-    shapes = check_pairs(pairs, form)
+    shapes = check_pairs(pairs, form, bad_files)
     if check_labels:
-        check_all_labels(pairs, classes)
+        check_all_labels(pairs, classes, bad_files)
+    count = len(pairs) if windows is None else windows.count
+    if bad_files is not None:
+        bad_files.require_others(pairs)
 
     def load(index):
         if windows is None:
@@ -96,12 +114,14 @@ def _dataset(pairs, classes, form, windows, check_labels):
         number, *place = windows.place(int(index), shapes)
         return read_pair(*pairs[number], classes, form, place)
 
+    def load_readable(index):
+        return load(index) if bad_files is None else bad_files.element(load, int(index), count)
+
     def load_tensors(index):
-        image, label = tf.numpy_function(load, [index], (form.dtype, tf.uint8))
+        image, label = tf.numpy_function(load_readable, [index], (form.dtype, tf.uint8))
         image = tf.ensure_shape(image, (None, None, form.channels))
         return image, tf.ensure_shape(label, (None, None))
 
-    count = len(pairs) if windows is None else windows.count
     return tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -6,7 +6,14 @@ import math
 import numpy as np
 from PIL import Image
 
-from keras_deeplab.data.rasters import band_listing, blocks, open_raster, palette, valid_pixels
+from keras_deeplab.data.rasters import (
+    UnreadableFileError,
+    band_listing,
+    blocks,
+    open_raster,
+    palette,
+    valid_pixels,
+)
 
 RGB = (1, 2, 3)
 
@@ -127,7 +134,7 @@ def _decode_jpeg(path, window):
         with Image.open(path) as picture:
             pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
     except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as an image ({error}).") from error
+        raise UnreadableFileError(path, f"cannot be read as an image ({error})") from error
     pixels = np.atleast_3d(pixels)
     return pixels if window is None else pixels[window.toslices()]
 

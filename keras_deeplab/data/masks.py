@@ -42,20 +42,17 @@ def read_mask(path, classes, window=None):
 
     Raises:
         ValueError: Names the file and the values that are in no class.
+        UnreadableFileError: Names a file that cannot be opened or is damaged.
     """
     with open_raster(path) as raster:
         return _decode(raster, classes, window)
 
 
-def label_problem(path, classes):
-    """The first values of a mask file that are in no class, or `None`; reads it in blocks."""
-    try:
-        with open_raster(path) as raster:
-            for window in blocks(raster):
-                _decode(raster, classes, window)
-    except ValueError as error:
-        return str(error)
-    return None
+def check_mask(path, classes):
+    """Decodes a mask file in blocks, for the errors of `read_mask`."""
+    with open_raster(path) as raster:
+        for window in blocks(raster):
+            _decode(raster, classes, window)
 
 
 def _decode(raster, classes, window):

@@ -15,6 +15,20 @@ OPTIONS = {
 _OPENING = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
 
+class UnreadableFileError(ValueError):
+    """A file that is damaged, gone or forbidden; not one whose contents are wrong.
+
+    Args:
+        path: What to call the file.
+        reason: What went wrong, as the end of a sentence.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path}: {reason}.")
+        self.path = str(path)
+        self.reason = reason
+
+
 @contextlib.contextmanager
 def open_raster(path, *, name=None):
     """Opens a raster for reading, georeferenced or not.
@@ -27,7 +41,7 @@ def open_raster(path, *, name=None):
         A `rasterio.DatasetReader`. Reading fails in the `with` block as opening does.
 
     Raises:
-        ValueError: Names a file that cannot be opened or is damaged, and says why.
+        UnreadableFileError: Names a file that cannot be opened or is damaged, and says why.
     """
     import rasterio
 
@@ -36,7 +50,7 @@ def open_raster(path, *, name=None):
             yield raster
     except rasterio.errors.RasterioError as error:
         cause = error.__cause__ or error  # GDAL's own words
-        raise ValueError(f"{name or path}: cannot be read as a raster ({cause}).") from error
+        raise UnreadableFileError(name or path, f"cannot be read as a raster ({cause})") from error
 
 
 def _opened(path):

@@ -1,0 +1,130 @@
+"""What a run was given, noted and given again."""
+
+import json
+import pathlib
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from keras_deeplab.cli_options import (
+    FILE,
+    OUTPUT,
+    file_format,
+    from_run,
+    given_options,
+    labelled_images,
+    named_dataset,
+)
+
+
+@click.command("repeatable")
+@from_run()
+@click.option("--model", "variant", required=True)
+@named_dataset()
+@labelled_images()
+@file_format()
+@click.option("--classes", type=FILE)
+@click.option("--output", type=OUTPUT, required=True)
+@click.option("--scales", nargs=2, type=click.FloatRange(0, min_open=True), default=(0.5, 2.0))
+@click.option("--rotate/--no-rotate", default=None)
+@click.option("--aux-head/--no-aux-head", default=True)
+@click.option("--steps", type=int, default=80_000)
+@click.option("--resume", is_flag=True)
+@click.pass_context
+def command(context, output, resume, **options):
+    """Notes what it was given, as a run does."""
+    output.mkdir()
+    note(output, options=given_options(context), resume=resume)
+    context.obj.update(options)
+
+
+def note(folder, **record):
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def run(*arguments):
+    """Click's result, and the values of the options."""
+    values = {}
+    result = CliRunner().invoke(command, list(map(str, arguments)), obj=values)
+    return result, values
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("north", "south", "masks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "classes.json").touch()
+    return tmp_path
+
+
+def given(folders):
+    return (
+        *("--model", "r18_d8", "--images", folders / "north", "--images", folders / "south"),
+        *("--classes", folders / "classes.json", "--bands", "4,1,2", "--value-range", 0, 4095),
+        *("--scales", 0.75, 1.5, "--no-rotate", "--mask-suffix", "_m", "--no-aux-head"),
+    )
+
+
+def test_a_repetition_has_the_same_options(folders):
+    one, two, three = (folders / name for name in ("one", "two", "three"))
+    result, first = run(*given(folders), "--output", one, "--resume")
+    assert result.exit_code == 0, result.output
+    assert first["bands"] == (4, 1, 2) and first["images"] == (folders / "north", folders / "south")
+    result, second = run("--from-run", one, "--output", two)
+    assert result.exit_code == 0, result.output
+    assert second == first
+    # The repetition of a repetition; and what belongs to one folder was not taken along.
+    result, third = run("--from-run", two, "--output", three)
+    assert third == first
+    noted = json.loads((three / "run.json").read_text())
+    assert noted == {"options": json.loads((one / "run.json").read_text())["options"]} | {
+        "resume": False
+    }
+
+
+def test_only_what_was_given_is_noted(folders):
+    run("--model", "r18_d8", "--rotate", "--steps", 80_000, "--output", folders / "run")
+    noted = json.loads((folders / "run/run.json").read_text())["options"]
+    # A given value is noted though it is the default; those of later versions may differ.
+    assert noted == {"variant": "r18_d8", "rotate": True, "steps": 80_000}
+
+
+def test_the_command_line_wins(folders):
+    run(*given(folders), "--output", folders / "one")
+    changed = ("--rotate", "--bands", "1,2,3", "--images", folders / "south", "--scales", 1, 1)
+    result, values = run(*changed, "--output", folders / "two", "--from-run", folders / "one")
+    assert result.exit_code == 0, result.output
+    assert values["rotate"] is True and values["aux_head"] is False
+    assert values["bands"] == (1, 2, 3) and values["value_range"] == (0, 4095)
+    assert values["images"] == (folders / "south",) and values["scales"] == (1, 1)
+    run("--from-run", folders / "two", "--output", folders / "three")
+    noted = [json.loads((folders / name / "run.json").read_text()) for name in ("two", "three")]
+    assert noted[0] == noted[1] and noted[0]["options"]["bands"] == [1, 2, 3]
+
+
+def test_data_that_went_away_is_named(folders):
+    run(*given(folders), "--output", folders / "one")
+    (folders / "north").rmdir()
+    result, _ = run("--from-run", folders / "one", "--output", folders / "two")
+    assert result.exit_code == 2 and not (folders / "two").exists()
+    assert "'--images'" in result.output and "does not exist" in result.output
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (None, "is no folder of a training run"),
+        ({"command": "keras-deeplab train --lr 1"}, "Its command was: keras-deeplab train --lr 1"),
+        ({"recipe": {}}, "Its command was: not noted"),
+        ({"options": {"stepz": 3, "steps": 3}}, "options that repeatable does not have: stepz."),
+    ],
+)
+def test_what_is_no_run_to_repeat_is_said(tmp_path, record, message):
+    if record is not None:
+        note(tmp_path, **record)
+    result, _ = run("--from-run", tmp_path, "--output", tmp_path / "run")
+    assert result.exit_code == 2 and result.exception.code == 2
+    said = " ".join(result.output.split())
+    assert message in said and "Invalid value for '--from-run'" in said
+    assert str(pathlib.Path(tmp_path) / "run.json") in said.replace(" ", "") or record is None
