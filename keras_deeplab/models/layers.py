@@ -6,6 +6,9 @@ state dict of the reference maps to layers by name (see `keras_deeplab.checkpoin
 
 import keras
 
+from keras_deeplab.models.atrous import Conv2D, DepthwiseConv2D
+from keras_deeplab.models.batch_norm import BatchNormalization
+
 MEAN = (123.675, 116.28, 103.53)  # ImageNet statistics of RGB 0..255, as in the reference
 STD = (58.395, 57.12, 57.375)
 MIN_SIZE = 32  # pixels; below it the deepest features of the reference vanish at stride 32
@@ -103,7 +106,7 @@ def conv(x, filters, kernel_size, name, *, strides=1, dilation=1):
     if strides > 1 and kernel_size > 1:
         # "same" pads bottom and right only when an even size is halved.
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}-pad")(x)
-    return keras.layers.Conv2D(
+    return Conv2D(
         filters,
         kernel_size,
         strides=strides,
@@ -117,7 +120,7 @@ def conv(x, filters, kernel_size, name, *, strides=1, dilation=1):
 
 def batch_norm(x, name, *, sync=False):
     """Batch normalisation with the reference's epsilon and momentum."""
-    return keras.layers.BatchNormalization(
+    return BatchNormalization(
         epsilon=BN_EPSILON, momentum=BN_MOMENTUM, synchronized=sync, name=name
     )(x)
 
@@ -138,7 +141,7 @@ def separable_conv_module(x, filters, name, *, dilation=1, sync=False):
 
     `keras.layers.SeparableConv2D` has nothing between the two and cannot express it.
     """
-    x = keras.layers.DepthwiseConv2D(
+    x = DepthwiseConv2D(
         3,
         padding="same",
         dilation_rate=dilation,

@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from reference import golden, state_dict
 
 import keras_deeplab as kd
+from keras_deeplab.models.atrous import Conv2D, DepthwiseConv2D
 
 
 def stages(variant, depth, image, **options):
@@ -58,3 +60,34 @@ def test_does_not_hold_for_a_fixed_multi_grid():
     dense, sparse = stages("r50_d8_mg124", 50, image), stages("r50_d16_mg124", 50, image)
     np.testing.assert_allclose(dense[2][:, ::2, ::2], sparse[2], atol=1e-4)
     assert np.abs(dense[3][:, ::2, ::2] - sparse[3]).max() > 0.01
+
+
+@pytest.mark.parametrize("ours", [Conv2D, DepthwiseConv2D])
+@pytest.mark.parametrize("rate", [1, 2, (1, 4), (5, 3)])
+@pytest.mark.parametrize(
+    ("size", "changed"),
+    [((13, 8), {}), ((3, 16), {}), ((13, 12), {"padding": "valid"}), ((9, 9), {"use_bias": True})],
+)
+def test_phases_compute_what_keras_computes(ours, rate, size, changed):
+    """Outputs and both gradients, where sides divide by the rate and where they do not."""
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.standard_normal((2, *size, 3)), "float32")
+    filters = (4,) if ours is Conv2D else ()
+    options = {"padding": "same", "dilation_rate": rate, "use_bias": False, **changed}
+    stock = getattr(keras.layers, ours.__name__)(*filters, 3, **options)
+    layer = ours(*filters, 3, **options)
+    results = []
+    for each in (stock, layer):
+        each.build(x.shape)
+        each.set_weights(stock.get_weights())
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = each(x)
+        results.append((outputs, *tape.gradient(outputs, (x, *each.trainable_weights), outputs)))
+    for expected, actual in zip(*results, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_phases_keep_the_static_shape():
+    image = keras.Input((None, 40, 3))
+    assert Conv2D(5, 3, padding="same", dilation_rate=2)(image).shape == (None, None, 40, 5)

@@ -33,3 +33,40 @@ def test_logits_equal_the_reference(backend):
     subprocess.run(
         [sys.executable, "-c", CODE.format(backend=backend)], env=environment, check=True
     )
+
+
+DATA_PARALLEL = """
+import jax, keras, numpy as np
+import keras_deeplab as kd
+from reference import golden
+assert len(jax.devices()) == 2
+images = np.stack([golden.make_image_u8(f"train {i}", 32, 32) for i in range(4)])
+labels = golden.make_label("train", 4, 32, 32, 3).astype("uint8")
+labels[:3] = 255
+losses, weights = [], []
+for distribution in (None, keras.distribution.DataParallel()):
+    keras.distribution.set_distribution(distribution)
+    keras.utils.set_random_seed(0)
+    model = kd.build("r18_d16", 3, aux_head=True, dropout=0.0)
+    kd.compile_for_training(model, kd.Recipe(steps=2, batch_size=4, learning_rate=1e-3))
+    history = model.fit(images, labels, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    losses.append(history.history["loss"])
+    weights.append([np.asarray(weight) for weight in model.get_weights()])
+assert len(model.weights[0].value.sharding.device_set) == 2
+np.testing.assert_allclose(*losses, rtol=0, atol=1e-5)
+for one, two in zip(*weights):
+    np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * max(1, np.abs(one).max()))
+"""
+
+
+@pytest.mark.backends
+def test_data_parallel_under_jax_equals_one_device():
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "PYTHONPATH": os.pathsep.join(str(path) for path in pathlib.Path(__file__).parents[1:3]),
+    }
+    subprocess.run([sys.executable, "-c", DATA_PARALLEL], env=environment, check=True)
