@@ -1,0 +1,165 @@
+"""Seconds and memory of a training step, beside PyTorch. Needs `pip install torch`.
+
+Run: python benchmarks/train.py [--variants r18_d8 r50_d8] [--dtypes float32 bfloat16] [--steps 7]
+
+The peer is the same network in plain torch.nn, in channels_last and under PyTorch's own autocast.
+Both start from the same weights, take the same batch of 4 crops of 256 with an auxiliary head, and
+update with SGD, momentum and L2. Each works in a process of its own, whose peak memory counts; the
+two take turns, step by step, and the median step counts. Neither drops channels out: the losses of
+the first step, printed last, are to agree. In brackets is the memory before that step, which is the
+framework's own and the network's.
+"""
+
+import argparse
+import importlib.util
+import multiprocessing
+import os
+import pathlib
+import resource
+import statistics
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+BATCH, CROP, CLASSES, IGNORE = 4, 256, 6, 255
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+RATE, MOMENTUM, L2, AUX_WEIGHT = 0.01, 0.9, 5e-4, 0.4
+UNTIMED = 1  # step at the start: compilation, buffers
+VARIANTS = ("r18_d8", "r50_d8")
+WEIGHTS = "weights.npz"
+
+
+def batch():
+    """Images `(4, 256, 256, 3)` in 0..255 and labels in cells of 32 pixels, a few ignored."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES + 1, (BATCH, CROP // 32, CROP // 32))
+    labels = np.where(labels == CLASSES, IGNORE, labels).repeat(32, 1).repeat(32, 2)
+    images = rng.integers(0, 256, (BATCH, CROP, CROP, 3))
+    return images.astype(np.float32), labels.astype(np.uint8)
+
+
+def our_step(variant, dtype, folder):
+    """A function that trains this package's network one step and returns the loss."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+
+    import keras_deeplab as kd
+    from keras_deeplab.checkpoints.state_dict import to_state_dict
+    from keras_deeplab.training.steady_sums import steady_sums
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
+    model = kd.build(variant, CLASSES, aux_head=True, dropout=0.0)
+    np.savez(folder / WEIGHTS, **to_state_dict(model))
+    kd.compile_for_training(model, kd.Recipe(learning_rate=RATE, weight_decay=L2))
+    images, labels = batch()
+
+    def step():
+        with steady_sums():  # as keras_deeplab.train does
+            return float(model.train_on_batch(images, labels))
+
+    return step
+
+
+def torch_step(variant, dtype, folder):
+    """The same of the network in PyTorch, from the weights our process wrote."""
+    import torch
+    from torch.nn.functional import cross_entropy
+    from torch_deeplab import DeepLab
+
+    model = DeepLab(variant, CLASSES).to(memory_format=torch.channels_last)
+    with np.load(folder / WEIGHTS) as arrays:
+        model.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays})
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=L2)
+    pixels, labels = batch()
+    images = torch.from_numpy((pixels - np.float32(MEAN)) / np.float32(STD)).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(labels.astype(np.int64))
+
+    def step():
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+            outputs = model(images)
+        main, auxiliary = (
+            cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="none").mean()
+            for logits in outputs
+        )
+        loss = main + AUX_WEIGHT * auxiliary
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def work(make_step, connection, *arguments):
+    """Reports its memory, takes steps as ordered, each with its seconds and loss, and again."""
+    step = make_step(*arguments)
+    connection.send(peak_memory())
+    while connection.recv():
+        start = time.perf_counter()
+        loss = step()
+        connection.send((time.perf_counter() - start, loss))
+    connection.send(peak_memory())
+
+
+def peak_memory():
+    """Peak resident memory of this process in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def compare(variant, dtype, steps):
+    """Lets both frameworks take turns.
+
+    Returns:
+        For ours, then for PyTorch: the median seconds, the first loss, and the memory in MB before
+        the first step and at its peak.
+    """
+    context = multiprocessing.get_context("spawn")
+    ends, before, taken = [], [], [[], []]
+    with tempfile.TemporaryDirectory() as folder:
+        for make_step in (our_step, torch_step):  # ours first: it writes the weights
+            near, far = context.Pipe()
+            arguments = (make_step, far, variant, dtype, pathlib.Path(folder))
+            context.Process(target=work, args=arguments, daemon=True).start()
+            far.close()
+            before.append(near.recv())
+            ends.append(near)
+    for _ in range(UNTIMED + steps):
+        for end, figures in zip(ends, taken, strict=True):
+            end.send(True)
+            figures.append(end.recv())
+    for end in ends:
+        end.send(False)
+    return [
+        (statistics.median(x for x, _ in figures[UNTIMED:]), figures[0][1], start, end.recv())
+        for end, figures, start in zip(ends, taken, before, strict=True)
+    ]
+
+
+def main():
+    """Prints a row per network and dtype."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    dtypes = ("float32", "bfloat16")
+    parser.add_argument("--dtypes", nargs="+", default=dtypes, choices=dtypes)
+    parser.add_argument("--steps", type=int, default=7, help="timed steps of each framework")
+    options = parser.parse_args()
+    if importlib.util.find_spec("torch") is None:
+        sys.exit("PyTorch is missing: pip install torch (its CPU build: see pytorch.org).")
+    print("| network | PyTorch, s | ours, s | ratio | PyTorch, MB | ours, MB | ratio | losses |")
+    print("|---|---|---|---|---|---|---|---|")
+    for variant in options.variants:
+        for dtype in options.dtypes:
+            ours, peer = compare(variant, dtype, options.steps)
+            print(
+                f"| {variant} {dtype} | {peer[0]:.2f} | {ours[0]:.2f} | {ours[0] / peer[0]:.2f} "
+                f"| {peer[3]:.0f} ({peer[2]:.0f}) | {ours[3]:.0f} ({ours[2]:.0f}) "
+                f"| {ours[3] / peer[3]:.2f} | {peer[1]:.5f}, {ours[1]:.5f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
