@@ -1,7 +1,9 @@
 """`keras-deeplab train`: trains a variant on labelled images."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import shlex
 import sys
 
@@ -11,15 +13,17 @@ from keras_deeplab.cli import Command
 from keras_deeplab.cli_options import (
     FILE,
     OUTPUT,
+    dataset_files,
     file_format,
+    from_run,
+    given_options,
     labelled_images,
     named_dataset,
     open_classes,
     open_dataset,
-    published_training,
 )
-
-POSITIVE = click.FloatRange(0, min_open=True)
+from keras_deeplab.recipe_options import make_recipe, recipe_options, recipe_text
+from keras_deeplab.run_record import RUN_RECORD, read_run
 
 
 def option(*names, **settings):
@@ -28,108 +32,143 @@ def option(*names, **settings):
 
 
 @click.command("train", cls=Command)
-@option("--model", "variant", required=True, help="Variant, for example r18_d8.")
+@option("--model", "variant", help="Variant, for example r18_d8.")
 @named_dataset()
 @labelled_images()
 @labelled_images("val-", what="Validation images")
 @file_format()
 @option("--classes", type=FILE, help="Class table of files (JSON): names and colours.")
-@option("--output", type=OUTPUT, required=True, help="Folder of the run.")
-@option("--steps", type=click.IntRange(1), default=80_000)
-@option("--crop", type=click.IntRange(32), help="Side of a sample [512, or the data set's].")
-@option("--batch", "batch_size", type=click.IntRange(1), default=16, help="Samples a step.")
-@option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd")
-@option("--lr", "learning_rate", type=POSITIVE, default=0.01, help="First learning rate.")
-@option("--end-lr", "end_learning_rate", type=click.FloatRange(0), default=1e-4)
-@option("--warmup", type=click.IntRange(0), default=0, help="Steps of rising learning rate.")
-@option("--weight-decay", type=click.FloatRange(0), default=5e-4)
-@option("--class-weights", help="Loss factor of each class, separated by commas.")
-@option("--scales", nargs=2, type=POSITIVE, default=(0.5, 2.0), help="Random resize ratios.")
-@option(
-    "--scale",
-    nargs=2,
-    type=click.IntRange(1),
-    help="Long and short side of ratio 1 [the data set's].",
-)
-@option(
-    "--augment",
-    "augmentation",
-    type=click.Choice(["published", "strong"]),
-    default="published",
-    help="strong adds jittered resize and RandAugment.",
-)
-@option(
-    "--rotate/--no-rotate",
-    default=None,
-    help="Turn samples by right angles [as published with --dataset, else on].",
-)
+@option("--output", type=OUTPUT, help="Folder of the run.")
+@recipe_options()
+@option("--show-recipe", is_flag=True, help="Print the recipe that the options make, and end.")
 @option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
 @option(
     "--precision",
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
     default="float32",
 )
-@option("--init", default="random", help="random, a weights file, or a zoo name.")
+@option("--init", default="random", help="random, imagenet, a weights file, or a zoo name.")
 @option("--validate-every", type=click.IntRange(1), default=250, help="Steps.")
 @option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
-@option("--seed", type=int, default=0)
+@option(
+    "--strategy",
+    type=click.Choice(["none", "mirrored", "multiworker", "tpu"]),
+    default="none",
+    help="How to train on several devices or machines.",
+)
+@click.option("--workers", type=click.IntRange(2), help="Processes of multiworker to start here.")
+@option(
+    "--on-bad-file",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    help="What to do with an image or mask that cannot be read.",
+)
+@from_run()
 @option("--resume", is_flag=True, help="Continue the run in --output where it was last saved.")
-def command(output, resume, **options):
+@click.pass_context
+def command(context, output, resume, show_recipe, **options):
     """Train a DeepLabV3+ on labelled images.
 
     These are a prepared data set (--dataset, see prepare: its train split, validated on val), or
     folders of images and masks, or a CSV file; masks are class indices or colours, see --classes.
-    The run's folder gets the best and the last weights, the history as CSV and a curve; predict and
-    evaluate take that folder as a model.
+    The run's folder gets the best and the last weights, the history as CSV, a curve, TensorBoard's
+    events and a record of the run; predict and evaluate take that folder as a model.
+
+    Options of the recipe that are not given are those of --recipe, or without it the published
+    ones with samples turned by right angles (a data set's own recipe has its crop and scale, and
+    no turns).
     """
+    if show_recipe:
+        from keras_deeplab.quiet import import_tensorflow
+
+        import_tensorflow()
+        click.echo(recipe_text(run_recipe(context, options)))
+        return
+    for name, value in (("--model", options["variant"]), ("--output", output)):
+        if value is None:
+            raise click.UsageError(f"Missing option {name}.")
+    if options["workers"] and options["strategy"] != "multiworker":
+        raise click.UsageError("--workers starts the processes of --strategy multiworker.")
+    if options["workers"] and "TF_CONFIG" not in os.environ:
+        from keras_deeplab.training.workers import run_workers
+
+        context.exit(
+            run_workers(
+                [sys.executable, "-m", "keras_deeplab.cli", *arguments()], options["workers"]
+            )
+        )
+    train_here(context, output, resume, options)
+    click.echo(f"Done: {output}")
+
+
+def train_here(context, output, resume, options):
+    """Trains in this process, alone or as one of several workers."""
     from keras_deeplab.quiet import import_tensorflow
 
-    import_tensorflow()
+    strategy = import_tensorflow(lambda: strategy_named(options["strategy"]))
+    from keras_deeplab.data.bad_files import BadFiles
     from keras_deeplab.data.batches import kept_in_memory
+    from keras_deeplab.training.distribution import is_chief
     from keras_deeplab.training.loop import train
 
     table = open_classes(options)
     if table is None:
         raise click.UsageError("Give --classes with --images and --masks, or --dataset.")
-    recipe = make_recipe(options, len(table))
-    dataset = open_dataset(options, table, named_split="train")
-    validation = open_dataset(options, table, prefix="val_", required=False, named_split="val")
-    note_run(output, resume, table, recipe, options)
-    model = make_model(options, len(table), recipe.seed)
+    recipe = run_recipe(context, options, len(table))
+    skip = options["on_bad_file"] == "skip"
+    bad_files = {kind: BadFiles(kind) if skip else None for kind in ("next", "ignored")}
+    dataset = open_dataset(options, table, named_split="train", bad_files=bad_files["next"])
+    validation = open_dataset(
+        options,
+        table,
+        prefix="val_",
+        required=False,
+        named_split="val",
+        bad_files=bad_files["ignored"],
+    )
+    if is_chief(strategy):
+        note_run(context, output, resume, table, recipe, options)
+    model = make_model(options, len(table), recipe.seed, strategy)
     try:
         train(
             model,
             dataset,
             recipe=recipe,
             output=output,
-            num_classes=len(table),
+            classes=table,
             validation=validation and kept_in_memory(validation),
             validate_every=options["validate_every"],
             save_every=options["save_every"],
             resume=resume,
         )
-    except KeyboardInterrupt:
-        raise click.ClickException("Interrupted. The same command with --resume goes on.") from None
-    click.echo(f"Done: {output}")
+    finally:
+        for files in filter(None, bad_files.values()):  # those that hold any
+            click.echo(files.report(), err=True)
 
 
-def make_recipe(options, num_classes):
-    """The `Recipe` of the options, completed by what the data set was trained with."""
+def strategy_named(name):
+    """The strategy of `--strategy`."""
+    from keras_deeplab.training.distribution import make_strategy
+
+    return make_strategy(name)
+
+
+def arguments():
+    """What this command was called with, as arguments of `keras-deeplab`."""
+    return ["train", *(sys.argv[2:] if sys.argv[1] == "train" else sys.argv[1:])]  # or the script
+
+
+def run_recipe(context, options, num_classes=None):
+    """The recipe of the options, which change that of the run to repeat, if there is one."""
     from keras_deeplab.training.recipe import Recipe
 
-    fields = {field.name for field in dataclasses.fields(Recipe)}
-    given = {name: value for name, value in options.items() if value is not None}
-    values = {**published_training(options["dataset"]), **given}
-    values = {name: value for name, value in values.items() if name in fields}
-    if "class_weights" in values:
-        weights = tuple(float(weight) for weight in values["class_weights"].split(","))
-        if len(weights) != num_classes:
-            raise ValueError(f"--class-weights holds {len(weights)} numbers, not {num_classes}.")
-        values["class_weights"] = weights
-    return Recipe(**values)
+    base = Recipe(**context.obj["recipe"]) if context.obj else None
+    if context.get_parameter_source("recipe") == click.core.ParameterSource.COMMANDLINE:
+        base = None
+    return make_recipe(options, num_classes, base)
 
 
-def make_model(options, num_classes, seed):
+def make_model(options, num_classes, seed, strategy):
     """The model under its precision, with random weights, those of a file or of a zoo entry."""
     import keras
 
@@ -140,19 +179,24 @@ def make_model(options, num_classes, seed):
 
     keras.utils.set_random_seed(seed)
     keras.mixed_precision.set_dtype_policy(options["precision"])
-    variant, init = options["variant"], options["init"]
-    channels = ImageFormat(options["bands"]).channels
-    settings = {"aux_head": options["aux_head"], "input_shape": (None, None, channels)}
-    if init in list_models():
-        return load(init, num_classes=num_classes, **settings)
-    return build(variant, num_classes, weights=None if init == "random" else init, **settings)
+    init = options["init"]
+    settings = {
+        "aux_head": options["aux_head"],
+        "input_shape": (None, None, ImageFormat(options["bands"]).channels),
+        "sync_batch_norm": strategy is not None,
+    }
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        if init in list_models():
+            return load(init, num_classes=num_classes, **settings)
+        weights = None if init == "random" else init
+        return build(options["variant"], num_classes, weights=weights, **settings)
 
 
-def note_run(output, resume, table, recipe, options):
+def note_run(context, output, resume, table, recipe, options):
     """Writes the run's record; when resuming, checks that the options are those of the run."""
     from keras_deeplab.files import written_whole
+    from keras_deeplab.training.record import environment, git_revision
     from keras_deeplab.training.run_folder import RunFolder
-    from keras_deeplab.zoo import RUN_RECORD, read_run
 
     model = {name: options[name] for name in ("variant", "bands", "value_range")}
     settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
@@ -167,11 +211,35 @@ def note_run(output, resume, table, recipe, options):
                 f"--resume with other options than {output / RUN_RECORD}: "
                 + "; ".join(f"{key}: {noted.get(key)} there, {record[key]} here" for key in changed)
             )
+        warn_of_other_data(noted, data_of(options), output)
     elif not RunFolder(output).last.exists():
-        arguments = sys.argv[2:] if sys.argv[1] == "train" else sys.argv[1:]  # group or script
-        record["command"] = shlex.join(["keras-deeplab", "train", *arguments])
+        record["command"] = shlex.join(["keras-deeplab", *arguments()])
+        record["options"] = given_options(context)
+        record["data"] = data_of(options)
+        record["source"] = git_revision()
+        record["environment"] = environment()
+        if context.obj:
+            warn_of_other_data(context.obj, record["data"], "the run to repeat")
         with written_whole(output / RUN_RECORD) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def data_of(options):
+    """Hashes of the files of training and validation."""
+    from keras_deeplab.training.record import data_record
+
+    files = {
+        "train": dataset_files(options, named_split="train"),
+        "val": dataset_files(options, prefix="val_", named_split="val"),
+    }
+    return {name: data_record(paths) for name, paths in files.items() if paths}
+
+
+def warn_of_other_data(noted, data, run):
+    """Says where the files are not those that a run noted."""
+    for name in data:
+        if data[name] != noted.get("data", {}).get(name):
+            click.echo(f"Warning: the {name} files are not those of {run}.", err=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
 """Metrics of a model over a labelled dataset: `keras_deeplab.evaluate`."""
 
+import collections
+import concurrent.futures
+import itertools
+
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
@@ -49,9 +53,23 @@ def evaluate(
 
 
 def evaluate_views(
-    model, dataset, num_classes, *, scales, flip, window=None, stride=None, ignore_index
+    model,
+    dataset,
+    num_classes,
+    *,
+    scales,
+    flip,
+    window=None,
+    stride=None,
+    ignore_index,
+    workers=1,
+    worker=0,
+    devices=(None,),
 ):
     """Metrics without and with the mirrored views, from one pass over the dataset.
+
+    Of several workers each evaluates every so many-th image: the sum of their confusion matrices is
+    that of one. Several devices of a worker (their names) share its images.
 
     Returns:
         Two `SegmentationMetrics`; without `flip` the second is empty.
@@ -60,17 +78,48 @@ def evaluate_views(
     check_scales(scales)
     plain = SegmentationMetrics(num_classes, ignore_index)
     flipped = SegmentationMetrics(num_classes, ignore_index)
-    for image, label in single_images(dataset):
+
+    def class_maps(image):
         check_image(model, image)
         totals = [0.0, 0.0]
         for scale in scales:
             views = view_probabilities(model, image, scale, flip, window, stride)
             for index, probabilities in enumerate(views):
                 totals[index] = totals[index] + probabilities
-        plain.update(label, totals[0].argmax(-1))
+        return [totals[0].argmax(-1), (totals[0] + totals[1]).argmax(-1) if flip else None]
+
+    ours = itertools.islice(single_images(dataset), worker, None, workers)
+    for label, (one_view, both_views) in on_devices(class_maps, ours, devices):
+        plain.update(label, one_view)
         if flip:
-            flipped.update(label, (totals[0] + totals[1]).argmax(-1))
+            flipped.update(label, both_views)
     return plain, flipped
+
+
+def on_devices(function, pairs, devices):
+    """Yields `(label, function(image))` of `(image, label)` pairs, in order.
+
+    With several devices as many images are in work at a time, each in a thread on its device.
+    """
+    if len(devices) == 1:
+        for image, label in pairs:
+            yield label, function(image)
+        return
+    import tensorflow as tf
+
+    def on_device(image, device):
+        with tf.device(device):
+            return function(image)
+
+    pending = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(len(devices)) as pool:
+        for (image, label), device in zip(pairs, itertools.cycle(devices)):
+            if len(pending) == len(devices):
+                finished, future = pending.popleft()
+                yield finished, future.result()
+            pending.append((label, pool.submit(on_device, image, device)))
+        for finished, future in pending:
+            yield finished, future.result()
 
 
 def single_images(dataset):

@@ -1,9 +1,16 @@
 """Keras callbacks: mIoU on a validation set."""
 
 import keras
+import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.dataset import evaluate_views
+from keras_deeplab.training.distribution import (
+    local_devices,
+    strategy_of,
+    sum_over_workers,
+    worker_share,
+)
 
 
 class MeanIoU(keras.callbacks.Callback):
@@ -11,6 +18,9 @@ class MeanIoU(keras.callbacks.Callback):
 
     List it before the callbacks that read them, and tell those that more is better:
     `ModelCheckpoint(path, monitor="val_miou", mode="max", save_best_only=True)`.
+
+    The workers and devices of a distributed training share the images: list it on every worker,
+    with the same dataset. All get the same numbers, those of one device.
 
     Args:
         dataset: Validation dataset of `(image, label)`, see `keras_deeplab.evaluate`. Images may
@@ -20,6 +30,9 @@ class MeanIoU(keras.callbacks.Callback):
         flip: Whether to report the average with the mirrored views too.
         ignore_index: Label value that is not counted.
         every: Evaluate after every so many epochs.
+
+    Attributes:
+        metrics: `SegmentationMetrics` of the last evaluation without flip; `None` before.
     """
 
     def __init__(
@@ -39,19 +52,29 @@ class MeanIoU(keras.callbacks.Callback):
         self.flip = flip
         self.ignore_index = ignore_index
         self.every = every
+        self.metrics = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates and writes the means, fractions 0..1, to `logs`."""
         if (epoch + 1) % self.every:
             return
-        plain, flipped = evaluate_views(
+        strategy = strategy_of(self.model)
+        workers, worker = worker_share(strategy)
+        both = evaluate_views(
             self.model,
             self.dataset,
             self.num_classes,
             scales=self.scales,
             flip=self.flip,
             ignore_index=self.ignore_index,
+            workers=workers,
+            worker=worker,
+            devices=local_devices(strategy),
         )
-        logs["val_miou"] = plain.result()["mIoU"]
+        total = sum_over_workers(strategy, np.stack([metrics.confusion for metrics in both]))
+        for metrics, confusion in zip(both, total, strict=True):
+            metrics.confusion = confusion
+        self.metrics, flipped = both
+        logs["val_miou"] = self.metrics.result()["mIoU"]
         if self.flip:
             logs["val_miou_flip"] = flipped.result()["mIoU"]

@@ -1,10 +1,26 @@
 """A training run from a recipe to a folder of results: `keras_deeplab.train`."""
 
+import contextlib
+
 from keras_deeplab.data.batches import training_batches
+from keras_deeplab.data.class_table import ClassTable
+from keras_deeplab.training.averaging import averages_apart, base_optimizer
 from keras_deeplab.training.callbacks import MeanIoU
+from keras_deeplab.training.distribution import (
+    among_workers,
+    distributed,
+    is_chief,
+    strategy_of,
+    worker_share,
+)
+from keras_deeplab.training.epoch_end import Patience, Validation, end_epoch
+from keras_deeplab.training.interruption import Interruption
+from keras_deeplab.training.multiworker import mend_fit
 from keras_deeplab.training.progress import ProgressBar
-from keras_deeplab.training.recipe import compile_for_training
+from keras_deeplab.training.recipe import compile_for_training, get_recipe
 from keras_deeplab.training.run_folder import RunFolder
+from keras_deeplab.training.steady_sums import steady_sums
+from keras_deeplab.training.tensorboard import TensorBoardLog
 
 
 def train(
@@ -13,69 +29,113 @@ def train(
     *,
     recipe,
     output,
-    num_classes,
+    classes,
     validation=None,
     validate_every=250,
     save_every=50,
     resume=False,
+    callbacks=(),
 ):
-    """Trains a model with a recipe and writes weights, history and curve to a folder.
+    """Trains a model with a recipe and writes weights, history, curve and events to a folder.
+
+    SIGTERM and Ctrl-C end the run after the step at hand and save it. A model that was built under
+    the scope of a `tf.distribute` strategy is trained under it; of several workers the chief
+    writes, and all read, the same folder.
 
     Args:
         model: Model of `keras_deeplab.build` or `load`, without activation.
         dataset: Finite `tf.data.Dataset` of `(image, label)`, as `data.from_folder` gives it.
-        recipe: `Recipe`.
-        output: Folder for `last.weights.h5`, `best.weights.h5`, `history.csv`, `curve.png`.
-        num_classes: Number of classes of the model.
+        recipe: `Recipe`, or the name of one.
+        output: Folder for `last.weights.h5`, `best.weights.h5`, `history.csv`, `curve.png` and
+            `tensorboard`.
+        classes: `ClassTable`, or a list of class names.
         validation: Dataset whose mIoU chooses the best weights, or `None` for no best weights.
         validate_every: Steps between two validations.
         save_every: Steps between two `last.weights.h5`.
         resume: Whether to continue the run in `output`, exactly where it was last saved.
+        callbacks: Further Keras callbacks. An epoch is what lies between two validations; the
+            `loss` in their logs is that of the last batch.
 
     Returns:
-        The rows of the history, a list of dicts.
+        The rows of the history, a list of dicts. The model is left with its last weights, or with
+        their average where the recipe keeps one.
 
     Raises:
         ValueError: When `output` holds a run and `resume` is false, or there is none to resume.
+        NonFinite: When the loss or a weight becomes NaN or infinite; names the step.
+        Interrupted: After SIGTERM or Ctrl-C; a `KeyboardInterrupt`.
+        ConnectionError: When another worker is gone.
     """
-    folder = RunFolder(output, save_every=save_every)
+    recipe = get_recipe(recipe)
+    classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
+    compile_for_training(model, recipe)
+    strategy = strategy_of(model)
+    chief = is_chief(strategy)
+    if worker_share(strategy) != (1, 0):
+        mend_fit(model)
+    with among_workers(strategy), Interruption(listen=chief) as interruption:
+        folder = RunFolder(output, save_every=save_every, writes=chief, interruption=interruption)
+        _check_folder(folder, resume)
+        start = folder.restore(model) if resume else 0
+        patience = Patience(folder.history, recipe.patience)
+        callbacks = [folder, patience, *callbacks]
+        scores = None
+        if validation is not None:
+            scores = MeanIoU(validation, len(classes), flip=True)
+            callbacks.insert(0, Validation(scores, interruption))
+        with contextlib.ExitStack() as shown:
+            if chief:
+                events = TensorBoardLog(
+                    output, classes, scores=scores, samples=validation or (), step=start
+                )
+                bar = ProgressBar(recipe.steps, start)
+                callbacks += [shown.enter_context(contextlib.closing(c)) for c in (events, bar)]
+            if folder.validation_due:
+                end_epoch(model, callbacks)
+            for first, epochs, length in stretches(start, recipe.steps, validate_every):
+                if patience.is_over():
+                    break
+                _fit(model, dataset, recipe, first, epochs, length, callbacks)
+    base_optimizer(model).finalize_variable_values(model.trainable_variables)
+    return folder.history.rows
+
+
+def _check_folder(folder, resume):
     if resume != folder.last.exists():
         raise ValueError(
             f"{folder.folder} holds no run to resume ({folder.last.name} is missing)."
             if resume
             else f"{folder.folder} already holds a run: resume it or choose another folder."
         )
-    compile_for_training(model, recipe)
-    start = folder.restore(model) if resume else 0
-    if start >= recipe.steps:
-        return folder.rows
-    bar = ProgressBar(recipe.steps, start)
-    callbacks = [] if validation is None else [MeanIoU(validation, num_classes, flip=True)]
-    callbacks += [folder, bar]
-    try:
-        for first, epochs, length in stretches(start, recipe.steps, validate_every):
-            batches = training_batches(
-                dataset,
-                batch_size=recipe.batch_size,
-                crop=recipe.crop,
-                seed=recipe.seed,
-                start_step=first,
-                scale=recipe.scale,
-                scales=recipe.scales,
-                rotate=recipe.rotate,
-                augmentation=recipe.augmentation,
-            )
-            model.fit(
-                batches,
-                epochs=epochs,
-                steps_per_epoch=length,
-                shuffle=False,
-                verbose=0,
-                callbacks=callbacks,
-            )
-    finally:
-        bar.close()
-    return folder.rows
+
+
+def _fit(model, dataset, recipe, first, epochs, length, callbacks):
+    """Trains from step `first` on."""
+
+    def batches(workers, worker):
+        return training_batches(
+            dataset,
+            batch_size=recipe.batch_size,
+            crop=recipe.crop,
+            seed=recipe.seed,
+            start_step=first,
+            workers=workers,
+            worker=worker,
+            scale=recipe.scale,
+            scales=recipe.scales,
+            rotate=recipe.rotate,
+            augmentation=recipe.augmentation,
+        )
+
+    with averages_apart(model), steady_sums():
+        model.fit(
+            distributed(strategy_of(model), batches),
+            epochs=epochs,
+            steps_per_epoch=length,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        )
 
 
 def stretches(start, steps, every):

@@ -16,18 +16,12 @@ class ProgressBar(keras.callbacks.Callback):
 
     def __init__(self, steps, start=0):
         super().__init__()
-        self.steps = steps
-        self.start = start
-        self.bar = None
-
-    def on_train_begin(self, logs=None):
-        if self.bar is None:
-            self.bar = tqdm.tqdm(
-                total=self.steps,
-                initial=self.start,
-                unit="step",
-                mininterval=0.5 if sys.stderr.isatty() else 30.0,
-            )
+        self.bar = tqdm.tqdm(
+            total=steps,
+            initial=start,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
@@ -40,5 +34,4 @@ class ProgressBar(keras.callbacks.Callback):
 
     def close(self):
         """Leaves the bar as it is."""
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()

@@ -1,11 +1,12 @@
 """The folder of a training run: weights, history and curve, complete at every moment.
 
 `last.weights.h5` holds model, optimizer, step and random state: all that is needed to continue.
-`best.weights.h5` holds the model with the highest `val_miou`, `history.csv` a row per so many
-steps, and `curve.png` is its picture.
+`best.weights.h5` holds the model with the highest `val_miou`, `averaged.weights.h5` the moving
+average where nothing is validated, `history.csv` a row per so many steps, and `curve.png` is its
+picture.
 """
 
-import csv
+import math
 import pathlib
 
 import h5py
@@ -14,9 +15,16 @@ import numpy as np
 
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.files import written_whole
+from keras_deeplab.training.averaging import averaged_weights, base_optimizer
+from keras_deeplab.training.history import History, plot_history
+from keras_deeplab.training.interruption import Interruption
 
 STATE = "run_state"  # group in last.weights.h5: what Keras does not save
-COLUMNS = ("step", "loss", "learning_rate", "val_miou", "val_miou_flip")
+OVERFLOWS = 50  # steps in a row that float16 may overflow before the run counts as lost
+
+
+class NonFinite(FloatingPointError):
+    """The loss or the weights of a run became NaN or infinite."""
 
 
 class RunFolder(keras.callbacks.Callback):
@@ -26,25 +34,30 @@ class RunFolder(keras.callbacks.Callback):
         folder: The run's folder.
         save_every: Steps between two `last.weights.h5`.
         log_every: Steps averaged in a row of the history; the end of an epoch closes one too.
+        writes: Whether this process writes; among workers, the chief alone.
+        interruption: `Interruption` after which the run is saved and left.
+
+    Raises:
+        NonFinite: From `fit`, when the loss or a weight is NaN or infinite. What was saved stays.
+        Interrupted: From `fit`, after a signal.
     """
 
-    def __init__(self, folder, *, save_every=50, log_every=10):
+    def __init__(self, folder, *, save_every=50, log_every=10, writes=True, interruption=None):
         super().__init__()
         self.folder = pathlib.Path(folder)
         self.save_every = save_every
         self.log_every = log_every
+        self.writes = writes
+        self.interruption = Interruption() if interruption is None else interruption
+        self.validation_due = False  # whether the run was saved between an epoch and its validation
         self.step = 0  # batches seen; the optimizer does not count those that overflow float16
-        self.rows = []
+        self.history = History()
         self._losses = []  # of the batches that are in no row yet
-        self._batches, self._loss_sum = 0, 0.0
+        self._overflows = 0  # steps in a row without a finite loss, under loss scaling
 
     @property
     def last(self):
         return self.folder / "last.weights.h5"
-
-    @property
-    def best(self):
-        return self.folder / "best.weights.h5"
 
     def restore(self, model):
         """Continues where `last.weights.h5` was written; returns the number of steps taken."""
@@ -55,102 +68,115 @@ class RunFolder(keras.callbacks.Callback):
             for layer in _random_layers(model):
                 layer.seed_generator.state.assign(state[layer.name][...])
             self._losses = state.attrs["losses"].tolist()
+            self._overflows = int(state.attrs["overflows"])
+            self.validation_due = bool(state.attrs["validation_due"])
             self.step = int(state.attrs["step"])
-        with open(self.folder / "history.csv", newline="", encoding="utf-8") as file:
-            self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= self.step]
+        self.history.read(self.folder / "history.csv", until=self.step)
+        for leftover in self.folder.glob(".*.weights.h5") if self.writes else ():
+            leftover.unlink()  # of a process that was killed while it wrote
         return self.step
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._batches, self._loss_sum = 0, 0.0
+    def on_train_batch_begin(self, batch, logs=None):
+        # Keras reports the mean since the epoch began; a run wants the loss of each batch.
+        self.model.reset_metrics()
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras reports the mean since the epoch began; the curve wants the loss of each batch.
         self.step += 1
-        self._batches += 1
-        total = logs["loss"] * self._batches
-        self._losses.append(total - self._loss_sum)
-        self._loss_sum = total
+        self._check_loss(logs["loss"])
         if self.step % self.log_every == 0:
             self._add_row()
-        # After the last batch of an epoch, validation comes first: a run that is killed in between
-        # must not resume behind it.
-        if self.step % self.save_every == 0 and batch + 1 < self.params["steps"]:
+        self.validation_due = batch + 1 == self.params["steps"]
+        interrupted = self.interruption.noted is not None
+        if self.validation_due or self.step % self.save_every == 0 or interrupted:
             self.save()
+        if interrupted:
+            self.interruption.leave()
+
+    def _check_loss(self, loss):
+        if math.isfinite(loss):
+            self._losses.append(loss)
+            self._overflows = 0
+            return
+        self._overflows += 1
+        # Loss scaling leaves out the update of a step that overflowed, and scales down.
+        scaled = base_optimizer(self.model) is not self.model.optimizer
+        if not scaled or self._overflows > OVERFLOWS:
+            raise NonFinite(self._advice(f"The loss of step {self.step} is {loss}"))
+
+    def _advice(self, what):
+        kept = f"{self.last} is of an earlier step" if self.last.exists() else "Nothing was saved"
+        return (
+            f"{what}. {kept}. Try a lower learning rate, a warm-up, clipped gradients, or float32; "
+            "and look at the images and masks."
+        )
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._losses:
-            self._add_row()
+        self._add_row()
         if "val_miou" in logs:
-            self._add_validation(logs)
-        self.save()
-        with written_whole(self.folder / "curve.png") as path:
-            plot_history(self.rows, path)
+            self.history.add_scores(logs)
+        self.validation_due = False
+        if self.writes:
+            self._save_model(validated="val_miou" in logs)
+            self.save()
+            with written_whole(self.folder / "curve.png") as path:
+                plot_history(self.history.rows, path)
 
-    def _add_validation(self, logs):
-        previous = [float(row["val_miou"]) for row in self.rows if row["val_miou"] != ""]
-        self.rows[-1].update({name: logs[name] for name in COLUMNS[3:] if name in logs})
-        if not previous or logs["val_miou"] > max(previous):
-            save_keras_weights(self.model, self.best)
+    def _save_model(self, validated):
+        if validated and self.history.since_best() == 0:
+            name = "best.weights.h5"
+        elif base_optimizer(self.model).use_ema and not self.history.validations():
+            name = "averaged.weights.h5"
+        else:
+            return
+        with averaged_weights(self.model):
+            save_keras_weights(self.model, self.folder / name)
 
     def save(self):
-        """Writes the history and, after it, what it takes to continue."""
-        self.write_history()
+        """Writes the history and, after it, what it takes to continue.
+
+        Raises:
+            NonFinite: When a weight is NaN or infinite; the earlier file stays.
+            OSError: When it cannot be written; the earlier file stays.
+        """
+        if not self.writes:
+            return
+        for weight in self.model.weights:
+            if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+                raise NonFinite(
+                    self._advice(f"After step {self.step}, {weight.path} is not finite")
+                )
+        try:
+            self._write()
+        except (OSError, RuntimeError) as error:  # h5py raises either when a disk is full
+            raise OSError(
+                f"{self.last} was not written at step {self.step} ({error}). The last one that "
+                "was is still there: make room and resume."
+            ) from error
+
+    def _write(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.history.write(self.folder / "history.csv")
         with written_whole(self.last) as path:
             self.model.save_weights(path)
             with h5py.File(path, "a") as file:
                 state = file.create_group(STATE)
-                state.attrs.update(step=self.step, losses=np.array(self._losses))
+                state.attrs.update(
+                    step=self.step,
+                    losses=np.array(self._losses),
+                    overflows=self._overflows,
+                    validation_due=self.validation_due,
+                )
                 for layer in _random_layers(self.model):
                     # How far the random numbers of dropout have come.
                     state[layer.name] = keras.ops.convert_to_numpy(layer.seed_generator.state)
 
-    def write_history(self):
-        """Writes `history.csv`."""
-        with (
-            written_whole(self.folder / "history.csv") as path,
-            open(path, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.rows)
-
     def _add_row(self):
-        optimizer = self.model.optimizer
-        self.rows.append(
-            {
-                "step": self.step,
-                "loss": f"{sum(self._losses) / len(self._losses):.6g}",
-                "learning_rate": f"{float(optimizer.learning_rate):.6g}",
-                "val_miou": "",
-                "val_miou_flip": "",
-            }
-        )
+        if not self._losses:
+            return
+        rate = float(self.model.optimizer.learning_rate)
+        self.history.add(self.step, sum(self._losses) / len(self._losses), rate)
         self._losses = []
 
 
 def _random_layers(model):
     return [layer for layer in model.layers if hasattr(layer, "seed_generator")]
-
-
-def plot_history(rows, path):
-    """Draws loss and validation mIoU over the steps as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    steps = [int(row["step"]) for row in rows]
-    axes.plot(steps, [float(row["loss"]) for row in rows], color="tab:gray", label="training loss")
-    axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
-    right = axes.twinx()
-    for name, color, label in (
-        ("val_miou", "tab:blue", "validation mIoU"),
-        ("val_miou_flip", "tab:orange", "validation mIoU with flip"),
-    ):
-        points = [(int(row["step"]), float(row[name])) for row in rows if row[name] != ""]
-        if points:
-            right.plot(*zip(*points, strict=True), "o-", color=color, markersize=3, label=label)
-    right.set(ylabel="mIoU", ylim=(0, 1))
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=120)
