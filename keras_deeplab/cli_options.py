@@ -6,6 +6,7 @@ import click
 
 from keras_deeplab.run_record import RUN_RECORD, read_run
 
+REPEATED = "keras_deeplab.repeated_run"  # in `Context.meta`: the record of the run to repeat
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
@@ -103,7 +104,7 @@ def _take_options(context, parameter, folder):
             f"{', '.join(sorted(unknown))}."
         )
     context.default_map = record["options"]
-    context.obj = record
+    context.meta[REPEATED] = record
 
 
 def given_options(context):

@@ -13,6 +13,7 @@ from keras_deeplab.cli import Command
 from keras_deeplab.cli_options import (
     FILE,
     OUTPUT,
+    REPEATED,
     dataset_files,
     file_format,
     from_run,
@@ -162,7 +163,7 @@ def run_recipe(context, options, num_classes=None):
     """The recipe of the options, which change that of the run to repeat, if there is one."""
     from keras_deeplab.training.recipe import Recipe
 
-    base = Recipe(**context.obj["recipe"]) if context.obj else None
+    base = Recipe(**context.meta[REPEATED]["recipe"]) if REPEATED in context.meta else None
     if context.get_parameter_source("recipe") == click.core.ParameterSource.COMMANDLINE:
         base = None
     return make_recipe(options, num_classes, base)
@@ -218,8 +219,8 @@ def note_run(context, output, resume, table, recipe, options):
         record["data"] = data_of(options)
         record["source"] = git_revision()
         record["environment"] = environment()
-        if context.obj:
-            warn_of_other_data(context.obj, record["data"], "the run to repeat")
+        if REPEATED in context.meta:
+            warn_of_other_data(context.meta[REPEATED], record["data"], "the run to repeat")
         with written_whole(output / RUN_RECORD) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
