@@ -38,8 +38,8 @@ def recipe_options():
         option(
             "--ema", type=click.FloatRange(0, 1, True, True), help="Momentum of averaged weights."
         ),
-        option("--loss", callback=_parse_loss, help="Such as ohem, or crossentropy=1,dice=0.5."),
-        option("--class-weights", callback=_parse_weights, help="A factor for each class: 1,2,1"),
+        option("--loss", type=_Losses(), help="Such as ohem, or crossentropy=1,dice=0.5."),
+        option("--class-weights", type=_Weights(), help="A factor for each class: 1,2,1"),
         option(
             "--divide-by", type=click.Choice(["all", "valid"]), help="Pixels losses are a mean of."
         ),
@@ -72,21 +72,31 @@ def recipe_options():
     return decorate
 
 
-def _parse_loss(context, parameter, text):
-    if text is None or isinstance(text, dict):
-        return text
-    try:
-        parts = (part.partition("=") for part in text.split(","))
-        return {name.strip(): float(weight or 1) for name, _, weight in parts}
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list such as crossentropy=1,dice=0.5.") from None
+class _Losses(click.ParamType):
+    """Names with weights, as a dict; or a dict, as a run notes it."""
+
+    name = "losses"
+
+    def convert(self, value, parameter, context):
+        if isinstance(value, dict):
+            return value
+        try:
+            parts = (part.partition("=") for part in value.split(","))
+            return {name.strip(): float(weight or 1) for name, _, weight in parts}
+        except ValueError:
+            self.fail(f"{value!r} is no list such as crossentropy=1,dice=0.5.", parameter, context)
 
 
-def _parse_weights(context, parameter, text):
-    try:
-        return None if text is None else tuple(float(weight) for weight in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of numbers such as 1,2,1.") from None
+class _Weights(click.ParamType):
+    """Numbers separated by commas, as a tuple; or a list of them, as a run notes it."""
+
+    name = "weights"
+
+    def convert(self, value, parameter, context):
+        try:
+            return tuple(map(float, value.split(",") if isinstance(value, str) else value))
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers such as 1,2,1.", parameter, context)
 
 
 def make_recipe(options, num_classes=None, base=None):

@@ -11,8 +11,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     by the unbiased one, `n / (n - 1)` times as large for `n` positions; Keras's layer moves by the
     first. Statistics are float32 under every dtype policy. Inference is Keras's own.
 
-    TensorFlow's fused operation is not faster here, and rounds worse: within five steps the losses
-    of the reference's training were off by ten times more.
+    TensorFlow's fused operation is not used: with it the losses of the reference's training were
+    missed.
     """
 
     # The class bears Keras's name because weights files address layers by class name.

@@ -126,22 +126,17 @@ RECIPES = {
         ema=0.99,
         freeze_batch_norm=True,
     ),
-    # The same where there are only a handful, or no time: the backbone stays as it is.
-    "finetune_heads": Recipe(
-        steps=1_000,
-        batch_size=4,
-        optimizer="adamw",
-        learning_rate=1e-3,
-        end_learning_rate=1e-5,
-        schedule="cosine",
-        warmup=50,
-        weight_decay=0.01,
-        clip_norm=1.0,
-        ema=0.99,
-        freeze="backbone",
-        freeze_batch_norm=True,
-    ),
 }
+# The same where there are only a handful, or no time: the backbone stays as it is.
+RECIPES["finetune_heads"] = dataclasses.replace(
+    RECIPES["finetune"],
+    steps=1_000,
+    learning_rate=1e-3,
+    end_learning_rate=1e-5,
+    warmup=50,
+    backbone_rate=1.0,
+    freeze="backbone",
+)
 
 
 def get_recipe(recipe):

@@ -18,6 +18,7 @@ from keras_deeplab.files import written_whole
 from keras_deeplab.training.averaging import averaged_weights, base_optimizer
 from keras_deeplab.training.history import History, plot_history
 from keras_deeplab.training.interruption import Interruption
+from keras_deeplab.training.recipe import strategy_scope
 
 STATE = "run_state"  # group in last.weights.h5: what Keras does not save
 OVERFLOWS = 50  # steps in a row that float16 may overflow before the run counts as lost
@@ -61,7 +62,8 @@ class RunFolder(keras.callbacks.Callback):
 
     def restore(self, model):
         """Continues where `last.weights.h5` was written; returns the number of steps taken."""
-        model.optimizer.build(model.trainable_variables)
+        with strategy_scope(model):
+            model.optimizer.build(model.trainable_variables)
         model.load_weights(self.last)
         with h5py.File(self.last) as file:
             state = file[STATE]

@@ -7,10 +7,9 @@ import contextlib
 def steady_sums():
     """Within it, TensorFlow adds gradients up in a fixed order; what it compiled before is not met.
 
-    Of a graph that seems to exceed 256 MB, TensorFlow's memory optimizer turns each sum of three
-    or more gradients into a buffer that they are added to as they come. They come in any order, and
-    the last bits differ. It is one of several optimizers that can only be turned off together;
-    without them a step of ours takes neither longer nor more memory.
+    Without it, runs of larger graphs differed in the last bits of their gradients, and no longer
+    with TensorFlow's graph optimizers off. Its memory optimizer, which adds up three or more
+    gradients as they come, can only be turned off together with the others.
     """
     import tensorflow as tf
 
