@@ -1,12 +1,15 @@
 """What a run was given, noted and given again."""
 
+import dataclasses
 import json
 import pathlib
 
 import click
 import pytest
 from click.testing import CliRunner
+from commands import in_process
 
+import keras_deeplab as kd
 from keras_deeplab.cli_options import (
     FILE,
     OUTPUT,
@@ -128,3 +131,11 @@ def test_what_is_no_run_to_repeat_is_said(tmp_path, record, message):
     said = " ".join(result.output.split())
     assert message in said and "Invalid value for '--from-run'" in said
     assert str(pathlib.Path(tmp_path) / "run.json") in said.replace(" ", "") or record is None
+
+
+def test_losses_and_class_weights_are_taken_from_a_run(tmp_path):
+    given = {"loss": {"dice": 2.0}, "class_weights": [1.0, 2.0]}
+    note(tmp_path, recipe=dataclasses.asdict(kd.Recipe(**given)), options=given)
+    result = in_process.run("train", "--from-run", tmp_path, "--show-recipe")
+    recipe = json.loads(result.output[result.output.index("{") :])
+    assert recipe.items() >= given.items()
