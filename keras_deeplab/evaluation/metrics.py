@@ -15,6 +15,7 @@ class SegmentationMetrics:
     Attributes:
         confusion: `(num_classes, num_classes)` int64 pixel counts, labels in rows, predictions in
             columns.
+        ignored: Number of pixels whose label was `ignore_index`.
     """
 
     def __init__(self, num_classes, ignore_index=IGNORE_INDEX):
@@ -23,6 +24,7 @@ class SegmentationMetrics:
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
+        self.ignored = 0
 
     def update(self, labels, predictions):
         """Counts integer class maps.
@@ -38,52 +40,123 @@ class SegmentationMetrics:
         if labels.shape != predictions.shape:
             raise ValueError(f"Labels {labels.shape} and predictions {predictions.shape} differ.")
         valid = labels != self.ignore_index
+        ignored = int(labels.size - np.count_nonzero(valid))
         labels = labels[valid].astype(np.int64)
         predictions = predictions[valid].astype(np.int64)
-        for kind, values in (("label", labels), ("prediction", predictions)):
-            if values.size and not 0 <= values.min() <= values.max() < self.num_classes:
-                wrong = np.unique(values[(values < 0) | (values >= self.num_classes)])
-                raise ValueError(
-                    f"Class values {wrong[:8].tolist()} in a {kind} are outside "
-                    f"0..{self.num_classes - 1} (ignore_index is {self.ignore_index})."
-                )
+        check_classes("label", labels, self.num_classes, self.ignore_index)
+        check_classes("prediction", predictions, self.num_classes, self.ignore_index)
         codes = labels * self.num_classes + predictions
         counts = np.bincount(codes, minlength=self.num_classes**2)
         self.confusion += counts.reshape(self.num_classes, self.num_classes)
+        self.ignored += ignored
+
+    def merge(self, other):
+        """Adds the counts of other images.
+
+        Args:
+            other: `SegmentationMetrics` of the same settings.
+
+        Raises:
+            ValueError: When the settings differ.
+        """
+        check_settings(self, other, ("num_classes", "ignore_index"))
+        self.confusion += other.confusion
+        self.ignored += other.ignored
 
     def result(self):
-        """Metrics as fractions 0..1.
-
-        A class that occurs in neither labels nor predictions has no IoU and Dice; a class that is
-        never labelled has no accuracy and F-score. Means leave such classes (NaN) out.
+        """Metrics as fractions 0..1, see `derive`, and counts of pixels.
 
         Returns:
-            Dict with `aAcc`, `mIoU`, `mAcc`, `mDice`, `mFscore`, `mPrecision`, `mRecall`, and
-            `per_class`: a dict of `IoU`, `Acc`, `Dice`, `Fscore`, `Precision`, `Recall`, each a
-            list of floats.
+            Dict with `aAcc`, `mIoU`, `mAcc`, `mDice`, `mFscore`, `mPrecision`, `mRecall`, `fwIoU`,
+            `microIoU` (floats); `classes_present` (classes labelled at least once), `pixels`
+            (counted) and `ignored_pixels` (ints); and `per_class`: a dict of `IoU`, `Acc`, `Dice`,
+            `Fscore`, `Precision`, `Recall`, each a list of floats, and of `labelled_pixels` and
+            `predicted_pixels`, lists of ints.
         """
-        counts = self.confusion.astype(np.float64)
-        intersect = np.diag(counts)
-        labelled, predicted = counts.sum(axis=1), counts.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision, recall = intersect / predicted, intersect / labelled
-            per_class = {
-                "IoU": intersect / (labelled + predicted - intersect),
-                "Acc": recall,
-                "Dice": 2 * intersect / (labelled + predicted),
-                "Fscore": 2 * precision * recall / (precision + recall),
-                "Precision": precision,
-                "Recall": recall,
-            }
-            overall = float(intersect.sum() / counts.sum()) if counts.sum() else float("nan")
-        means = {f"m{name}": _nanmean(values) for name, values in per_class.items()}
+        overall, per_class = derive(self.confusion)
+        labelled, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         return {
-            "aAcc": overall,
-            **means,
-            "per_class": {name: values.tolist() for name, values in per_class.items()},
+            **{name: float(value) for name, value in overall.items()},
+            "classes_present": int(np.count_nonzero(labelled)),
+            "pixels": int(labelled.sum()),
+            "ignored_pixels": self.ignored,
+            "per_class": {
+                **{name: values.tolist() for name, values in per_class.items()},
+                "labelled_pixels": labelled.tolist(),
+                "predicted_pixels": predicted.tolist(),
+            },
         }
 
 
-def _nanmean(values):
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else float("nan")
+def derive(confusion):
+    """Scores of confusion matrices, as fractions 0..1.
+
+    A class that occurs in neither labels nor predictions has no IoU and Dice (NaN), one that is
+    never labelled no accuracy, one that is never predicted no precision. The F-score, 2PR / (P + R)
+    of precision and recall, needs both and one of them above 0. Means, named `m...`, are over the
+    classes that have the score.
+
+    - `aAcc`: share of all pixels that are right. Micro-averaged precision, recall and F-score all
+      equal it, as every wrong pixel is one false positive and one false negative; those named
+      `m...` are macro averages.
+    - `fwIoU`: frequency weighted IoU of Long et al. (CVPR 2015, arXiv 1411.4038), the sum over
+      classes of share in the labels times IoU.
+    - `microIoU`: sum of the intersections over sum of the unions of all classes.
+
+    Args:
+        confusion: `(..., classes, classes)` int64 pixel counts, labels in rows, predictions in
+            columns.
+
+    Returns:
+        Two dicts of float64 arrays: `aAcc`, the means, `fwIoU` and `microIoU`, each `(...)`; and
+        the scores of each class, `(..., classes)`. NaN where undefined.
+    """
+    intersect = np.diagonal(confusion, axis1=-2, axis2=-1)
+    labelled, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    union, pixels = labelled + predicted - intersect, labelled.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall = intersect / predicted, intersect / labelled
+        iou = intersect / union
+        per_class = {
+            "IoU": iou,
+            "Acc": recall,
+            "Dice": 2 * intersect / (labelled + predicted),
+            "Fscore": 2 * precision * recall / (precision + recall),
+            "Precision": precision,
+            "Recall": recall,
+        }
+        overall = {
+            "aAcc": intersect.sum(axis=-1) / pixels,
+            **{f"m{name}": mean_of_defined(values) for name, values in per_class.items()},
+            "fwIoU": np.sum(labelled * np.where(labelled > 0, iou, 0), axis=-1) / pixels,
+            "microIoU": intersect.sum(axis=-1) / union.sum(axis=-1),
+        }
+    return overall, per_class
+
+
+def mean_of_defined(values):
+    """Mean over the last axis of what is not NaN; NaN, without a warning, where all is."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0).sum(axis=-1) / defined.sum(axis=-1)
+
+
+def check_classes(kind, values, num_classes, ignore_index):
+    """Raises a `ValueError` that names the values which are no class `0..num_classes - 1`."""
+    if values.size and not 0 <= values.min() <= values.max() < num_classes:
+        wrong = np.unique(values[(values < 0) | (values >= num_classes)])
+        raise ValueError(
+            f"Class values {wrong[:8].tolist()} in a {kind} are outside "
+            f"0..{num_classes - 1} (ignore_index is {ignore_index})."
+        )
+
+
+def check_settings(first, second, names):
+    """Raises a `ValueError` that names an attribute in which two accumulators differ."""
+    for name in names:
+        values = getattr(first, name), getattr(second, name)
+        if values[0] != values[1]:
+            raise ValueError(
+                f"{name} is {values[0]} in one and {values[1]} in the other: make both with the "
+                "same settings."
+            )

@@ -72,8 +72,9 @@ class MeanIoU(keras.callbacks.Callback):
             devices=local_devices(strategy),
         )
         total = sum_over_workers(strategy, np.stack([metrics.confusion for metrics in both]))
-        for metrics, confusion in zip(both, total, strict=True):
-            metrics.confusion = confusion
+        ignored = sum_over_workers(strategy, np.array([metrics.ignored for metrics in both]))
+        for index, metrics in enumerate(both):
+            metrics.confusion, metrics.ignored = total[index], int(ignored[index])
         self.metrics, flipped = both
         logs["val_miou"] = self.metrics.result()["mIoU"]
         if self.flip:
