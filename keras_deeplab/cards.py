@@ -1,5 +1,7 @@
 """Model cards: a manifest entry as a page for people. Generated, never edited by hand."""
 
+from keras_deeplab.prediction.protocols import parse_protocol
+
 
 def card_text(name, entry):
     """Markdown of the card of a zoo entry.
@@ -64,6 +66,12 @@ def _source(entry):
         "-" if source[key] is None else f"{source[key]:.2f}"
         for key in ("mIoU", "mIoU_ms_flip", "memory_gb", "fps")
     )
+    protocols = "\n".join(
+        f"- {title}: `{record['name']}`, {parse_protocol(record)}"
+        for title, record in zip(
+            ("mIoU", "with scales and flip"), source["protocols"].values(), strict=True
+        )
+    )
     return f"""## Figures of the source
 
 Not measured here: [{source["name"]}]({source["table_url"]}) reports, after \
@@ -72,27 +80,55 @@ Not measured here: [{source["name"]}]({source["table_url"]}) reports, after \
 
 | mIoU % | with scales and flip % | training memory GB | images per second | training log |
 |---|---|---|---|---|
-| {figures} | {log} |"""
+| {figures} | {log} |
+
+Protocols, by the names that `keras-deeplab evaluate --protocol` takes:
+
+{protocols}"""
+
+
+FIGURES = (  # title, key of a measured record
+    ("**mIoU**", "mIoU"),
+    ("aAcc", "aAcc"),
+    ("mAcc", "mAcc"),
+    ("mFscore", "mFscore"),
+    ("frequency-weighted IoU", "fwIoU"),
+    ("boundary IoU, mean", "mBoundaryIoU"),
+    ("boundary F-score, mean", "mBoundaryFscore"),
+    ("calibration error (ECE)", "ECE"),
+)
 
 
 def _results(name, entry):
     measured = entry["measured"]
-    header = "| class | colour | " + " | ".join(record["title"] for record in measured) + " |"
-    rows = [header, "|---|---|" + "---|" * len(measured)]
+    names = [record["protocol"]["name"] for record in measured]
+    rows = [f"| class | colour | {' | '.join(names)} |", "|---|---|" + "---|" * len(measured)]
     for index, item in enumerate(entry["classes"]):
         values = " | ".join(_fraction(record["IoU"][index]) for record in measured)
         rows.append(f"| {item['name']} | {_color(item)} | {values} |")
-    for label, key in (("**mIoU**", "mIoU"), ("aAcc", "aAcc"), ("mAcc", "mAcc")):
+    for title, key in FIGURES:
         values = " | ".join(_fraction(record[key]) for record in measured)
-        rows.append(f"| {label} | | {values} |")
+        rows.append(f"| {title} | | {values} |")
+        if key == "mIoU":
+            values = " | ".join(_interval(record["intervals"][key]) for record in measured)
+            rows.append(f"| its {measured[0]['intervals']['level']:.0%} interval | | {values} |")
+    protocols = "\n".join(
+        f"- `{known}`: {parse_protocol(record['protocol'])}, {record['precision']}; "
+        f"[report]({name}/{known}.html)"
+        for known, record in zip(names, measured, strict=True)
+    )
     commands = "\n".join(record["command"] for record in measured)
-    storage = entry["storage"]
     return f"""## Results
 
-IoU on {entry["dataset"]["validation"]}, each whole and at original size: \
-{measured[0]["pixels"]:,} labelled pixels.
+IoU of each class on {entry["dataset"]["validation"]}, at the original size of every image: \
+{measured[0]["pixels"]:,} labelled pixels, {measured[0]["ignored_pixels"]:,} ignored.
 
 {chr(10).join(rows)}
+
+{protocols}
+
+The intervals are those of a bootstrap over the images: what other images of the same kind might \
+have given, not what another training might. The reports are pages for the browser.
 
 Printed by
 
@@ -102,8 +138,15 @@ Printed by
 
 ![Confusion matrix]({name}/confusion.png)
 
-Stored as {entry["weights"]["dtype"]}: mIoU {storage["mIoU_stored"]:.5f} at single scale, before \
-rounding {storage["mIoU_trained"]:.5f} ({storage["mIoU_stored"] - storage["mIoU_trained"]:+.5f})."""
+{_storage(entry)}"""
+
+
+def _storage(entry):
+    before, after = entry["storage"]["mIoU_trained"], entry["measured"][0]["mIoU"]
+    return (
+        f"Stored as {entry['weights']['dtype']}: mIoU {after:.5f} at single scale, before rounding "
+        f"{before:.5f} ({after - before:+.5f})."
+    )
 
 
 def _training(name, entry):
@@ -159,6 +202,10 @@ def _numbers(values):
 
 def _fraction(value):
     return "-" if value is None else f"{value:.4f}"
+
+
+def _interval(ends):
+    return " .. ".join(_fraction(end) for end in ends)
 
 
 def _color(item):

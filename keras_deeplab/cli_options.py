@@ -1,6 +1,7 @@
 """Options that several commands share: where labelled images are and how they are read."""
 
 import pathlib
+import sys
 
 import click
 
@@ -14,7 +15,7 @@ OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 
 def named_dataset():
     """Decorator: the options that name a prepared data set, for `open_dataset`."""
-    return _decorator(
+    return decorator(
         click.option("--dataset", metavar="NAME", help="Prepared data set instead of files."),
         click.option("--data-dir", type=OUTPUT, help="Where it was prepared; see prepare."),
     )
@@ -27,7 +28,7 @@ def labelled_images(prefix="", *, what="Images"):
         prefix: What the names of the options begin with, for example `"val-"` for `--val-images`.
         what: What to call the images in the help.
     """
-    return _decorator(
+    return decorator(
         click.option(f"--{prefix}images", type=FOLDER, multiple=True, help=f"{what}; repeatable."),
         click.option(f"--{prefix}masks", type=FOLDER, multiple=True, help="Masks, by file stem."),
         click.option(f"--{prefix}split", type=FILE, help="File of the stems to use; else all."),
@@ -37,7 +38,7 @@ def labelled_images(prefix="", *, what="Images"):
 
 def file_format():
     """Decorator: the options that say how image files are named and read, for `open_dataset`."""
-    return _decorator(
+    return decorator(
         click.option("--mask-suffix", default="", help="What mask stems have behind the image's."),
         click.option("--bands", type=_Bands(), help="Bands as channels, such as 4,1,2."),
         click.option(
@@ -50,7 +51,9 @@ def file_format():
     )
 
 
-def _decorator(*options):
+def decorator(*options):
+    """Decorator that applies others in the order of their options in the help."""
+
     def decorate(command):
         for option in reversed(options):  # as stacked decorators are applied
             command = option(command)
@@ -123,6 +126,15 @@ def given_options(context):
         for name, value in context.params.items()
         if name not in ("output", "resume") and context.get_parameter_source(name) in given
     }
+
+
+def arguments(command):
+    """What a command was called with, as arguments of `keras-deeplab`.
+
+    Args:
+        command: Its name.
+    """
+    return [command, *(sys.argv[2:] if sys.argv[1] == command else sys.argv[1:])]  # or the script
 
 
 def _plain(value):

@@ -1,7 +1,9 @@
-"""Files that appear whole or not at all, and their hashes."""
+"""Files that appear whole or not at all, JSON among them, and their hashes."""
 
 import contextlib
 import hashlib
+import json
+import math
 import os
 import pathlib
 
@@ -21,6 +23,22 @@ def written_whole(path):
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes a value as indented JSON, whole or not at all."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def without_nan(value):
+    """A number, list, tuple or dict with `None` for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def file_sha256(path):

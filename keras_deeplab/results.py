@@ -18,18 +18,20 @@ END = "<!-- end of results -->"
 def results_table():
     """Markdown table of all zoo entries: the source's figures apart from those measured here."""
     rows = [
-        "| name | crop | mIoU, source | ms+flip, source | mIoU, here | flip, here | weights |",
+        "| name | crop | mIoU, source | ms+flip, source | mIoU, here | ms+flip, here | weights |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in list_models():
         entry = info(name)
         source = entry.get("source", {})
-        measured = {record["protocol"]: f"{record['mIoU']:.4f}" for record in entry["measured"]}
+        measured = {
+            record["protocol"]["name"]: f"{record['mIoU']:.4f}" for record in entry["measured"]
+        }
         cells = [
             f"[{name}](zoo/cards/{name}.md)",
             str(entry["crop"]),
             *(_percent(source.get(key)) for key in ("mIoU", "mIoU_ms_flip")),
-            *(measured.get(key, "") for key in ("single_scale", "flip")),
+            *(measured.get(key, "") for key in ("published", "published_ms_flip")),
             entry["status"].replace("_", " "),
         ]
         rows.append(f"| {' | '.join(cells)} |")

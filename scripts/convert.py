@@ -1,6 +1,5 @@
 """`keras-deeplab convert`: weights between PyTorch's `.pth` and Keras's `.weights.h5`."""
 
-import json
 import pathlib
 
 import click
@@ -34,6 +33,7 @@ def command(file, variant, output, to_torch, parity, reference, report):
     from keras_deeplab.checkpoints.keras_files import save_keras_weights
     from keras_deeplab.checkpoints.state_dict import to_state_dict
     from keras_deeplab.checkpoints.torch_writer import write_torch_checkpoint
+    from keras_deeplab.files import write_json
 
     model = build_for(file, variant)
     if output and to_torch:
@@ -46,7 +46,7 @@ def command(file, variant, output, to_torch, parity, reference, report):
         rows = make_report(model, reference)
         print_report(rows)
         if report:
-            write_report(report, {"file": file.name, "variant": variant, "stages": rows})
+            write_json(report, {"file": file.name, "variant": variant, "stages": rows})
 
 
 def make_report(model, reference):
@@ -84,14 +84,6 @@ def print_report(rows):
             "" if agreement is None else f"{agreement:.4%}",
         )
     Console().print(table)
-
-
-def write_report(path, report):
-    """Writes the parity report as JSON."""
-    from keras_deeplab.files import written_whole
-
-    with written_whole(path) as beside:
-        beside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def command(pattern):
 def miou(entry):
     """The mIoU measured here, or the source's in percent, marked as such."""
     for record in entry["measured"]:
-        if record["protocol"] == "single_scale":
+        if record["protocol"]["name"] == "published":
             return f"{record['mIoU']:.4f}"
     figure = entry["source"]["mIoU"]
     return "" if figure is None else f"{figure:.2f} %*"

@@ -5,8 +5,9 @@ import pathlib
 import click
 
 from keras_deeplab.cli import Command
+from keras_deeplab.cli_options import FILE
+from keras_deeplab.evaluation_options import view_options
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
@@ -15,10 +16,7 @@ OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 @click.option("--model", required=True, help="Zoo name, or the folder of a training run.")
 @click.option("--output", type=OUTPUT, help="Picture: the image, its classes over it, a legend.")
 @click.option("--mask", type=OUTPUT, help="Palette PNG whose values are class indices.")
-@click.option("--flip", is_flag=True, help="Average with the mirrored image.")
-@click.option("--scales", default="1", show_default=True, help="Scales to average, by commas.")
-@click.option("--window", type=click.IntRange(32), help="Predict by windows of this side.")
-@click.option("--stride", type=click.IntRange(1), help="Step of the windows.")
+@view_options()
 def command(image, model, output, mask, flip, scales, window, stride):
     """Predict the class of every pixel of IMAGE and print the area of each class."""
     from keras_deeplab.quiet import import_tensorflow
@@ -28,8 +26,9 @@ def command(image, model, output, mask, flip, scales, window, stride):
 
     from keras_deeplab.data.images import read_image
     from keras_deeplab.files import written_whole
-    from keras_deeplab.prediction.image import parse_scales, predict
+    from keras_deeplab.prediction.image import predict
     from keras_deeplab.prediction.overlay import as_picture, draw_overlay, palette_png
+    from keras_deeplab.prediction.protocols import parse_scales
     from keras_deeplab.zoo import image_format, open_model
 
     pixels = read_image(image, image_format(model))

@@ -14,6 +14,7 @@ from keras_deeplab.cli_options import (
     FILE,
     OUTPUT,
     REPEATED,
+    arguments,
     dataset_files,
     file_format,
     from_run,
@@ -95,7 +96,7 @@ def command(context, output, resume, show_recipe, **options):
 
         context.exit(
             run_workers(
-                [sys.executable, "-m", "keras_deeplab.cli", *arguments()], options["workers"]
+                [sys.executable, "-m", "keras_deeplab.cli", *arguments("train")], options["workers"]
             )
         )
     train_here(context, output, resume, options)
@@ -154,11 +155,6 @@ def strategy_named(name):
     return make_strategy(name)
 
 
-def arguments():
-    """What this command was called with, as arguments of `keras-deeplab`."""
-    return ["train", *(sys.argv[2:] if sys.argv[1] == "train" else sys.argv[1:])]  # or the script
-
-
 def run_recipe(context, options, num_classes=None):
     """The recipe of the options, which change that of the run to repeat, if there is one."""
     from keras_deeplab.training.recipe import Recipe
@@ -195,7 +191,7 @@ def make_model(options, num_classes, seed, strategy):
 
 def note_run(context, output, resume, table, recipe, options):
     """Writes the run's record; when resuming, checks that the options are those of the run."""
-    from keras_deeplab.files import written_whole
+    from keras_deeplab.files import write_json
     from keras_deeplab.training.record import environment, git_revision
     from keras_deeplab.training.run_folder import RunFolder
 
@@ -214,15 +210,14 @@ def note_run(context, output, resume, table, recipe, options):
             )
         warn_of_other_data(noted, data_of(options), output)
     elif not RunFolder(output).last.exists():
-        record["command"] = shlex.join(["keras-deeplab", *arguments()])
+        record["command"] = shlex.join(["keras-deeplab", *arguments("train")])
         record["options"] = given_options(context)
         record["data"] = data_of(options)
         record["source"] = git_revision()
         record["environment"] = environment()
         if REPEATED in context.meta:
             warn_of_other_data(context.meta[REPEATED], record["data"], "the run to repeat")
-        with written_whole(output / RUN_RECORD) as path:
-            path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_json(output / RUN_RECORD, record)
 
 
 def data_of(options):

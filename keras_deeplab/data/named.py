@@ -79,6 +79,19 @@ def read(builder, split):
     )
 
 
+def tile_names(builder, split):
+    """Yields scene, row and column of each tile, in the order of `read`."""
+    import tensorflow_datasets as tfds
+
+    places = builder.as_dataset(
+        split=split,
+        decoders=tfds.decode.PartialDecoding({"scene": True, "row": True, "column": True}),
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    for place in places.as_numpy_iterator():
+        yield f"{place['scene'].decode()} row {place['row']} column {place['column']}"
+
+
 def prepared(name, *, data_dir=None, manual_dir=None):
     """The tfds builder of a data set, whose tiles are made now if they are not there yet.
 

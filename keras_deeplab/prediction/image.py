@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_deeplab.prediction.views import check_image, view_probabilities
+from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.prediction.views import image_probabilities
 
 
 def predict(model, image, *, scales=(1.0,), flip=False, window=None, stride=None):
@@ -24,41 +25,5 @@ def predict(model, image, *, scales=(1.0,), flip=False, window=None, stride=None
     Raises:
         ValueError: When the image does not fit the model, is too small, or an option is invalid.
     """
-    image = np.asarray(image)
-    check_image(model, image)
-    window, stride = resolve_window(window, stride)
-    check_scales(scales)
-    total, count = 0.0, 0
-    for scale in scales:
-        for probabilities in view_probabilities(model, image, scale, flip, window, stride):
-            total, count = total + probabilities, count + 1
-    return (total / count).astype(np.float32)
-
-
-def check_scales(scales):
-    """Raises a `ValueError` unless there is at least one scale and all are positive."""
-    if not len(scales) or min(scales) <= 0:
-        raise ValueError(f"scales must hold one or more positive factors, got {scales!r}.")
-
-
-def resolve_window(window, stride):
-    """`window` and `stride` as `(height, width)` pairs, or two `None`."""
-    if window is None:
-        if stride is not None:
-            raise ValueError(f"stride={stride!r} needs a window.")
-        return None, None
-    window = (window, window) if np.isscalar(window) else tuple(window)
-    if stride is None:
-        stride = tuple(max(side * 3 // 4, 1) for side in window)
-    stride = (stride, stride) if np.isscalar(stride) else tuple(stride)
-    if min(stride) < 1 or any(step > side for step, side in zip(stride, window, strict=True)):
-        raise ValueError(f"stride {stride} must lie between 1 and the window {window}.")
-    return window, stride
-
-
-def parse_scales(text):
-    """Scales of a command-line option: factors separated by commas."""
-    try:
-        return tuple(float(scale) for scale in text.split(","))
-    except ValueError:
-        raise ValueError(f"scales must be numbers separated by commas, got {text!r}.") from None
+    protocol = Protocol(scales=scales, flip=flip, window=window, stride=stride)
+    return image_probabilities(model, np.asarray(image), protocol)[-1]

@@ -109,29 +109,41 @@ def batch_logits(model, images, window=None, stride=None):
     return total / count
 
 
-def view_probabilities(model, image, scale, flip, window=None, stride=None):
-    """Softmax of one scale at the size of the image, without and with the mirrored view.
+def image_probabilities(model, image, protocol):
+    """Mean softmax of the views of an image, first of those that are not mirrored.
 
     Args:
         model: Model of logits.
-        image: `(H, W, C)`.
-        scale: Factor on both sides; the image is resized before it is normalised.
-        flip: Whether the mirrored image is predicted too (in the same batch).
-        window: `(height, width)` of sliding windows, or `None` for the whole image.
-        stride: `(vertical, horizontal)` step of the windows.
+        image: `(H, W, C)`, see `check_image`.
+        protocol: `Protocol`.
 
     Returns:
-        List of one or two `(H, W, classes)` float32 arrays.
+        List of `(H, W, classes)` float32 arrays: of the views that are not mirrored; and, where the
+        protocol has `flip`, of all.
+
+    Raises:
+        ValueError: When the image does not fit the model, or a view is too small.
     """
+    check_image(model, image)
     height, width = image.shape[:2]
-    size = int(height * scale + 0.5), int(width * scale + 0.5)
-    check_image_size(*size)
-    view = resize_bilinear(image, size)
-    views = np.stack([view, view[:, ::-1]]) if flip else view[np.newaxis]
-    logits = batch_logits(model, views, window, stride)
-    if flip:
-        logits = np.stack([logits[0], logits[1][:, ::-1]])
-    return list(softmax(resize_bilinear(logits, (height, width))))
+    sums = None
+    for scale in protocol.scales:
+        size = protocol.view_size(height, width, scale)
+        check_image_size(*size)
+        view = resize_bilinear(image, size)  # before it is normalised, as the reference does
+        views = np.stack([view, view[:, ::-1]]) if protocol.flip else view[np.newaxis]
+        logits = batch_logits(model, views, protocol.window, protocol.stride)
+        if protocol.flip:
+            logits = np.stack([logits[0], logits[1][:, ::-1]])
+        probabilities = softmax(resize_bilinear(logits, (height, width)))
+        if sums is None:
+            sums = probabilities
+        else:
+            sums += probabilities
+    count = len(protocol.scales)
+    if not protocol.flip:
+        return [sums[0] / count]
+    return [sums[0] / count, (sums[0] + sums[1]) / (2 * count)]
 
 
 def softmax(logits):

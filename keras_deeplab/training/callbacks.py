@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.dataset import evaluate_views
+from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.training.distribution import (
     local_devices,
     strategy_of,
@@ -48,8 +49,7 @@ class MeanIoU(keras.callbacks.Callback):
         super().__init__()
         self.dataset = dataset
         self.num_classes = num_classes
-        self.scales = tuple(scales)
-        self.flip = flip
+        self.protocol = Protocol(scales=scales, flip=flip)
         self.ignore_index = ignore_index
         self.every = every
         self.metrics = None
@@ -60,22 +60,20 @@ class MeanIoU(keras.callbacks.Callback):
             return
         strategy = strategy_of(self.model)
         workers, worker = worker_share(strategy)
-        both = evaluate_views(
+        measured = evaluate_views(
             self.model,
             self.dataset,
             self.num_classes,
-            scales=self.scales,
-            flip=self.flip,
+            self.protocol,
             ignore_index=self.ignore_index,
             workers=workers,
             worker=worker,
             devices=local_devices(strategy),
         )
-        total = sum_over_workers(strategy, np.stack([metrics.confusion for metrics in both]))
-        ignored = sum_over_workers(strategy, np.array([metrics.ignored for metrics in both]))
-        for index, metrics in enumerate(both):
-            metrics.confusion, metrics.ignored = total[index], int(ignored[index])
-        self.metrics, flipped = both
+        for metrics in measured:
+            metrics.confusion = sum_over_workers(strategy, metrics.confusion)
+            metrics.ignored = int(sum_over_workers(strategy, np.int64(metrics.ignored)))
+        self.metrics = measured[0]
         logs["val_miou"] = self.metrics.result()["mIoU"]
-        if self.flip:
-            logs["val_miou_flip"] = flipped.result()["mIoU"]
+        if self.protocol.flip:
+            logs["val_miou_flip"] = measured[1].result()["mIoU"]

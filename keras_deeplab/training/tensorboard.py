@@ -9,7 +9,7 @@ import keras
 from PIL import Image
 
 from keras_deeplab.data.pictures import blend
-from keras_deeplab.evaluation.dataset import single_images
+from keras_deeplab.evaluation.predictions import single_images
 from keras_deeplab.prediction.image import predict
 from keras_deeplab.prediction.overlay import as_picture
 from keras_deeplab.training.averaging import averaged_weights

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from evaluation import labelled
 from reference import golden, golden_model
 
 import keras_deeplab as kd
+from keras_deeplab.prediction.protocols import Protocol
 
 SIZES = ((64, 80), (48, 48), (70, 50))
 
@@ -48,3 +50,40 @@ def test_small_images_are_named(model):
     pair = np.zeros((16, 40, 3), "uint8"), np.zeros((16, 40), "uint8")
     with pytest.raises(ValueError, match="height is 16 pixels"):
         kd.evaluate(model, [pair], num_classes=6)
+
+
+def test_a_protocol_by_name_is_its_options():
+    model = labelled.model()
+    image, label = (
+        np.tile(part, (12, 11) + (1,) * (part.ndim - 2)) for part in labelled.pairs(1)[0]
+    )  # 576 x 616
+    whole = kd.evaluate(model, [(image, label)], num_classes=3, protocol="whole_scene")
+    windows = kd.predict(model, image, window=512, stride=384)
+    expected = kd.metrics.SegmentationMetrics(3)
+    expected.update(label, windows.argmax(-1))
+    np.testing.assert_array_equal(whole.confusion, expected.confusion)
+
+
+def test_small_images_grow_to_the_test_scale(model, pairs):
+    """As a patch at the edge of an iSAID image does in the reference."""
+    image, label = pairs[1]  # 48 x 48
+    fitted = kd.evaluate(
+        model, [(image, label)], num_classes=6, protocol="published", test_scale=(96, 96)
+    )
+    doubled = kd.evaluate(model, [(image, label)], num_classes=6, scales=(2.0,))
+    np.testing.assert_array_equal(fitted.confusion, doubled.confusion)
+    same = kd.evaluate(model, [(image, label)], num_classes=6)
+    assert (fitted.confusion != same.confusion).any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"protocol": "published", "flip": True},
+        {"protocol": "published", "scales": (1.0, 1.5)},
+        {"protocol": Protocol(flip=True), "test_scale": (96, 96)},
+    ],
+)
+def test_a_protocol_stands_alone(model, pairs, options):
+    with pytest.raises(ValueError, match="stands instead of"):
+        kd.evaluate(model, pairs, num_classes=6, **options)

@@ -7,6 +7,7 @@ from distributed_run import assert_same_training, batches, start_script, train, 
 
 import keras_deeplab as kd
 from keras_deeplab.evaluation.dataset import evaluate_views
+from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.training.distribution import (
     distributed,
     is_chief,
@@ -36,7 +37,7 @@ def test_mirrored_training_equals_one_device(tmp_path):
 def assert_shares_are_the_whole(model):
     """More workers than images: some count nothing."""
     whole = kd.evaluate(model, validation(), num_classes=3).confusion
-    options = {"scales": (1.0,), "flip": False, "ignore_index": 255}
+    options = {"protocol": Protocol(), "ignore_index": 255}
     shares = [
         evaluate_views(model, validation(), 3, workers=5, worker=worker, **options)[0].confusion
         for worker in range(5)

@@ -65,6 +65,7 @@ class Isaid(LabelledScenes):
         label_map="Labels are colours; black is the class background.",
         crop=896,
         scale=(896, 896),
+        test_scale=(896, 896),
     )
     BUILDER_CONFIGS: typing.ClassVar = [
         TileConfig(

@@ -92,6 +92,7 @@ class LoveDA(LabelledScenes):
         label_map="Labels are 1 to 7, which become 0 to 6; 0 is no data and ignored.",
         crop=512,
         scale=(2048, 512),
+        test_scale=(1024, 1024),
     )
     BUILDER_CONFIGS: typing.ClassVar = [
         LoveDAConfig(name="all", description="Urban and rural scenes."),

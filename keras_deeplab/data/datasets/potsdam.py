@@ -47,6 +47,7 @@ class Potsdam(LabelledScenes):
         label_map=isprs.LABEL_MAP,
         crop=512,
         scale=(512, 512),
+        test_scale=(512, 512),
     )
     BUILDER_CONFIGS = isprs.configs(
         ("rgb", "irrg"),

@@ -47,6 +47,7 @@ class Record:
         label_map: How the labels are stored, in a sentence.
         crop: Side of a training sample in pixels, as published.
         scale: Base scale of the training resize as published, see `data.augment`.
+        test_scale: Two lengths in pixels that the published test fits each tile into.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Record:
     label_map: str
     crop: int
     scale: tuple[int, int]
+    test_scale: tuple[int, int]
 
 
 def instructions(record, archives):

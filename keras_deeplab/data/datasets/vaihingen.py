@@ -60,6 +60,7 @@ class Vaihingen(LabelledScenes):
         label_map=isprs.LABEL_MAP,
         crop=512,
         scale=(512, 512),
+        test_scale=(512, 512),
     )
     BUILDER_CONFIGS = isprs.configs(
         ("irrg",),

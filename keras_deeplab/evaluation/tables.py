@@ -1,0 +1,110 @@
+"""The numbers of an evaluation, or of a comparison, as tables on the terminal."""
+
+COLUMNS = ("IoU", "Acc", "Precision", "Fscore", "BoundaryIoU")
+
+
+def print_summary(summary):
+    """Prints the numbers of each class, their means, and what was left out.
+
+    Args:
+        summary: Dict of `Assessment.summary`.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    per_class, intervals = summary["per_class"], summary["intervals"]
+    listing = Table()
+    for title in ("class", "pixels", "IoU", f"{intervals['level']:.0%} interval", *COLUMNS[1:]):
+        listing.add_column(title, justify="left" if title == "class" else "right")
+    for index, name in enumerate(per_class["name"]):
+        values = [fraction(per_class[column][index]) for column in COLUMNS]
+        pixels = f"{per_class['labelled_pixels'][index]:,}"
+        listing.add_row(name, pixels, values[0], span(intervals["IoU"][index]), *values[1:])
+    listing.add_section()
+    means = [fraction(summary[f"m{column}"]) for column in COLUMNS]
+    pixels = f"{summary['pixels']:,}"
+    listing.add_row("mean of classes", pixels, means[0], span(intervals["mIoU"]), *means[1:])
+    console = Console()
+    console.print(listing)
+    for line in summary_lines(summary):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def summary_lines(summary):
+    """The numbers that are not of a class, in lines of text."""
+    from keras_deeplab.prediction.protocols import parse_protocol
+
+    protocol = parse_protocol(summary["protocol"])
+    per_class = summary["per_class"]
+    absent = [
+        name
+        for name, pixels in zip(per_class["name"], per_class["labelled_pixels"], strict=True)
+        if not pixels
+    ]
+    return [
+        f"mIoU {fraction(summary['mIoU'])}   aAcc {fraction(summary['aAcc'])}   "
+        f"calibration error (ECE) {fraction(summary['ECE'])}",
+        f"Macro, means of classes: mAcc {fraction(summary['mAcc'])}, mFscore "
+        f"{fraction(summary['mFscore'])}, mDice {fraction(summary['mDice'])}.",
+        f"Over all pixels: IoU weighted by class frequency {fraction(summary['fwIoU'])}; micro IoU "
+        f"{fraction(summary['microIoU'])}; micro accuracy, precision and F-score are aAcc.",
+        f"{summary['images']} images, {summary['pixels']:,} pixels counted, "
+        f"{summary['ignored_pixels']:,} ignored; {summary['classes_present']} of "
+        f"{summary['classes']} classes labelled"
+        + (f", never: {', '.join(absent)}." if absent else "."),
+        f"Protocol {protocol.name}: {protocol}; {summary['precision']}.",
+    ]
+
+
+def print_comparison(comparison):
+    """Prints the IoU of two evaluations side by side and their difference.
+
+    Args:
+        comparison: Dict of `evaluation.comparison.compare`.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    first, second = comparison["first"], comparison["second"]
+    level = f"{comparison['level']:.0%} interval"
+    listing = Table()
+    for title in ("class", "IoU of A", "IoU of B", "B - A", level, "B better in"):
+        listing.add_column(title, justify="left" if title == "class" else "right")
+    rows = [
+        (name, first["per_class"]["IoU"][index], second["per_class"]["IoU"][index], difference)
+        for index, (name, difference) in enumerate(
+            zip(first["per_class"]["name"], comparison["difference"]["IoU"], strict=True)
+        )
+    ]
+    for row in rows:
+        listing.add_row(*_difference_cells(*row))
+    listing.add_section()
+    mean = comparison["difference"]["mIoU"]
+    listing.add_row(*_difference_cells("mean of classes", first["mIoU"], second["mIoU"], mean))
+    console = Console()
+    console.print(listing)
+
+
+def _difference_cells(name, first, second, difference):
+    both = None not in (first, second)
+    share = difference["share_positive"]
+    return (
+        name,
+        fraction(first),
+        fraction(second),
+        f"{second - first:+.4f}" if both else "-",
+        span((difference["low"], difference["high"]), signed=True),
+        "-" if share is None else f"{share:.0%}",
+    )
+
+
+def fraction(value):
+    """A fraction with four digits, or a dash for `None`."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def span(interval, signed=False):
+    """An interval of fractions, or a dash where it is not defined."""
+    if None in interval:
+        return "-"
+    return " .. ".join(f"{end:{'+' if signed else ''}.3f}" for end in interval)

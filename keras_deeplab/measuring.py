@@ -1,0 +1,124 @@
+"""Figures of a zoo entry: measured under the named protocols, with card, reports and pictures."""
+
+import importlib.metadata
+import json
+import shlex
+
+import click
+
+from keras_deeplab import __version__
+from keras_deeplab.evaluation_options import protocol_named
+from keras_deeplab.files import write_json, written_whole
+from keras_deeplab.prediction.protocols import PROTOCOLS
+
+FIGURES = (  # of the summary of an evaluation, that a record keeps
+    *("protocol", "precision", "images", "pixels", "ignored_pixels", "classes_present"),
+    *("aAcc", "mIoU", "mAcc", "mDice", "mFscore", "fwIoU"),
+    *("mBoundaryIoU", "mBoundaryFscore", "ECE", "confusion"),
+)
+IMAGE_OPTIONS = (
+    *("dataset", "data_dir", "images", "masks", "split", "pairs", "mask_suffix", "bands"),
+    *("value_range", "classes", "test_scale", "precision"),
+)
+
+
+def measure(context, name, entry, model, table, images, zoo, protocols):
+    """Measures a model of the zoo and writes manifest, card and reports after each protocol.
+
+    Args:
+        context: `click.Context` of the command, whose options describe the images.
+        name: Zoo name.
+        entry: Its entry; gets the records, each in place of an earlier one of its protocol.
+        model: Its model.
+        table: Its `ClassTable`.
+        images: `LabelledImages`.
+        zoo: Folder of the zoo.
+        protocols: Names of protocols.
+    """
+    from keras_deeplab.evaluation.assessment import assess
+    from keras_deeplab.evaluation.plots import plot_confusion
+
+    for protocol_name in protocols:
+        protocol = protocol_named(protocol_name, images.options)
+        assessment = assess(model, images, table, protocol, names=images.names())
+        command = shlex.join(
+            [
+                *("keras-deeplab", "evaluate", name, "--protocol", protocol_name),
+                *given_arguments(context, IMAGE_OPTIONS),
+            ]
+        )
+        pictures = zoo / "cards" / name
+        assessment.write_report(
+            pictures / f"{protocol_name}.html", model=name, dataset=str(images), command=command
+        )
+        if protocol_name == "published":
+            with written_whole(pictures / "confusion.png") as path:
+                plot_confusion(assessment.metrics.confusion, table.names, path)
+        record = measured_record(assessment.summary(), command)
+        measured = {known["protocol"]["name"]: known for known in entry["measured"]}
+        measured[protocol_name] = record
+        entry["measured"] = [measured[known] for known in PROTOCOLS if known in measured]
+        write_entry(zoo, name, entry)
+        click.echo(
+            f"{name}, {protocol_name}: mIoU {record['mIoU']:.4f} "
+            f"({' .. '.join(f'{end:.4f}' for end in record['intervals']['mIoU'])})"
+        )
+
+
+def given_arguments(context, names):
+    """The command-line arguments that give some of the options of a command, where they were given.
+
+    Args:
+        context: `click.Context`.
+        names: Parameter names of the options.
+    """
+    given = []
+    for parameter in context.command.params:
+        value = context.params[parameter.name]
+        if parameter.name not in names or value in (parameter.get_default(context), None, ()):
+            continue
+        values = value if parameter.multiple else [value]
+        for item in values:
+            parts = item if parameter.nargs > 1 else [item]
+            given += [parameter.opts[0], *map(str, parts)]
+    return given
+
+
+def measured_record(summary, command):
+    """What the manifest keeps of an evaluation; undefined figures are null.
+
+    Args:
+        summary: Dict of `Assessment.summary`.
+        command: The command that prints it.
+    """
+    intervals = summary["intervals"]
+    packages = {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")}
+    return {
+        "command": command,
+        "versions": {"keras_deeplab": __version__, **packages},
+        **{key: summary[key] for key in FIGURES},
+        "IoU": summary["per_class"]["IoU"],
+        "intervals": {key: intervals[key] for key in ("level", "aAcc", "mIoU")},
+    }
+
+
+def read_manifest_of(zoo):
+    """The manifest in a folder, as it is now."""
+    return json.loads((zoo / "manifest.json").read_text(encoding="utf-8"))
+
+
+def write_entry(zoo, name, entry):
+    """Adds or replaces one entry of the manifest, and its card.
+
+    Args:
+        zoo: Folder of the zoo.
+        name: Zoo name.
+        entry: See `zoo/manifest.schema.json`.
+    """
+    from keras_deeplab.cards import card_text
+
+    content = read_manifest_of(zoo)
+    content["models"][name] = entry
+    write_json(zoo / "manifest.json", content)
+    with written_whole(zoo / "cards" / f"{name}.md") as path:
+        path.write_text(card_text(name, entry), encoding="utf-8")

@@ -1,0 +1,40 @@
+"""`keras-deeplab measure`: the figures of a zoo entry, its card and its reports, made anew."""
+
+import click
+
+from keras_deeplab.cli import Command
+from keras_deeplab.cli_options import FOLDER
+from keras_deeplab.evaluation_options import PROTOCOL, evaluated_images, open_labelled
+
+
+@click.command("measure", cls=Command)
+@click.argument("name")
+@evaluated_images()
+@click.option(
+    "--protocol",
+    "protocols",
+    type=PROTOCOL,
+    multiple=True,
+    help="Only this one; repeatable. All by default.",
+)
+@click.option("--zoo", type=FOLDER, help="The zoo's folder; the installed one by default.")
+@click.pass_context
+def command(context, name, protocols, zoo, **options):
+    """Measure the zoo entry NAME under every protocol, and write manifest, card and reports.
+
+    Each protocol is written as soon as it is done: an interrupted run goes on with --protocol.
+    """
+    from keras_deeplab.quiet import import_tensorflow
+
+    import_tensorflow()
+    from keras_deeplab.measuring import measure, read_manifest_of
+    from keras_deeplab.resources import zoo_dir
+
+    model, table, images = open_labelled(name, options)
+    zoo = zoo or zoo_dir()
+    entry = read_manifest_of(zoo)["models"][name]
+    measure(context, name, entry, model, table, images, zoo, protocols or PROTOCOL.choices)
+
+
+if __name__ == "__main__":
+    command()

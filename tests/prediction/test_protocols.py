@@ -1,0 +1,96 @@
+"""Protocols: names, what they store, and the sizes of their views."""
+
+import dataclasses
+import json
+
+import pytest
+from reference import read
+
+from keras_deeplab.data.named import record
+from keras_deeplab.manifest import info, list_models
+from keras_deeplab.prediction.protocols import (
+    PROTOCOLS,
+    Protocol,
+    get_protocol,
+    named,
+    parse_protocol,
+)
+
+
+def test_the_published_protocols():
+    assert list(PROTOCOLS) == ["published", "published_ms_flip", "whole_scene"]
+    assert get_protocol("published") == Protocol("published", (1.0,), False)
+    scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    assert get_protocol("published_ms_flip") == Protocol("published_ms_flip", scales, True)
+    whole = get_protocol("whole_scene", test_scale=(896, 896))
+    assert (whole.window, whole.stride, whole.test_scale) == ((512, 512), (384, 384), None)
+    with pytest.raises(ValueError, match="published, published_ms_flip, whole_scene, got 'best'"):
+        get_protocol("best")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_survives_json(name):
+    protocol = get_protocol(name, test_scale=(896, 512))
+    assert parse_protocol(json.loads(json.dumps(protocol.to_json()))) == protocol
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if "source" in info(name)])
+def test_figures_of_the_source_have_the_protocol_of_their_data_set(name):
+    test_scale = record(name.split("_")[1]).test_scale
+    for figure, protocol in (("mIoU", "published"), ("mIoU_ms_flip", "published_ms_flip")):
+        stored = parse_protocol(info(name)["source"]["protocols"][figure])
+        assert stored == get_protocol(protocol, test_scale=test_scale)
+
+
+@pytest.mark.parametrize(
+    ("test_scale", "size", "scale", "expected"),
+    [
+        (None, (644, 797), 0.75, (483, 598)),  # 597.75 + 0.5 cut off
+        ((896, 896), (896, 896), 1.75, (1568, 1568)),
+        ((896, 896), (300, 400), 1.0, (672, 896)),  # a patch at the edge grows
+        ((896, 896), (300, 400), 0.5, (336, 448)),
+        ((2048, 512), (1024, 1024), 1.0, (512, 512)),  # the shorter side decides
+        ((2048, 512), (200, 1000), 1.0, (410, 2048)),  # the longer side decides
+    ],
+)
+def test_sizes_of_views(test_scale, size, scale, expected):
+    assert Protocol(test_scale=test_scale).view_size(*size, scale) == expected
+
+
+def test_sizes_of_views_are_the_references():
+    case = read("tta/tta_flip.json")
+    for variant in case["variants"].values():
+        for view in variant["views"]:
+            assert list(Protocol().view_size(96, 128, 1.0)) == view["network_input_hw"]
+
+
+def test_a_protocol_is_found_by_what_it_does():
+    published = get_protocol("published_ms_flip", test_scale=(512, 512))
+    assert named(dataclasses.replace(published, name="custom")) == published
+    assert named(Protocol()).name == "published"
+    assert named(Protocol(window=512, stride=384)).name == "whole_scene"
+    assert named(Protocol(flip=True)).name == "custom"
+
+
+def test_in_words():
+    words = str(Protocol(scales=(0.5, 1), flip=True, window=(256, 512), test_scale=(512, 512)))
+    assert words == (
+        "scales 0.5, 1, flip, windows of 256 x 512 at steps of 192 x 384, fitted into 512"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scales": ()}, "one or more positive factors"),
+        ({"scales": (1, 0)}, "one or more positive factors"),
+        ({"stride": 32}, "needs a window"),
+        ({"window": 0}, "window takes one or two positive whole numbers, got 0"),
+        ({"window": (64, 64, 64)}, "window takes one or two"),
+        ({"window": 64, "stride": (64, 65)}, "must not exceed the window"),
+        ({"test_scale": 0.5}, "test_scale takes one or two|not iterable"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Protocol(**options)
