@@ -1,6 +1,9 @@
 """The numbers of an evaluation, or of a comparison, as tables on the terminal."""
 
-COLUMNS = ("IoU", "Acc", "Precision", "Fscore", "BoundaryIoU")
+from keras_deeplab.prediction.protocols import parse_protocol
+
+PLAIN = {"markup": False, "highlight": False, "soft_wrap": True}  # names are no markup
+COLUMNS = {"IoU": "IoU", "Acc": "Acc", "Fscore": "Fscore", "BoundaryIoU": "Boundary"}
 
 
 def print_summary(summary):
@@ -10,12 +13,10 @@ def print_summary(summary):
         summary: Dict of `Assessment.summary`.
     """
     from rich.console import Console
-    from rich.table import Table
 
     per_class, intervals = summary["per_class"], summary["intervals"]
-    listing = Table()
-    for title in ("class", "pixels", "IoU", f"{intervals['level']:.0%} interval", *COLUMNS[1:]):
-        listing.add_column(title, justify="left" if title == "class" else "right")
+    first, *others = COLUMNS.values()
+    listing = _table("class", "pixels", first, f"{intervals['level']:.0%} interval", *others)
     for index, name in enumerate(per_class["name"]):
         values = [fraction(per_class[column][index]) for column in COLUMNS]
         pixels = f"{per_class['labelled_pixels'][index]:,}"
@@ -23,17 +24,15 @@ def print_summary(summary):
     listing.add_section()
     means = [fraction(summary[f"m{column}"]) for column in COLUMNS]
     pixels = f"{summary['pixels']:,}"
-    listing.add_row("mean of classes", pixels, means[0], span(intervals["mIoU"]), *means[1:])
+    listing.add_row("mean", pixels, means[0], span(intervals["mIoU"]), *means[1:])
     console = Console()
     console.print(listing)
     for line in summary_lines(summary):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, **PLAIN)
 
 
 def summary_lines(summary):
     """The numbers that are not of a class, in lines of text."""
-    from keras_deeplab.prediction.protocols import parse_protocol
-
     protocol = parse_protocol(summary["protocol"])
     per_class = summary["per_class"]
     absent = [
@@ -63,29 +62,43 @@ def print_comparison(comparison):
         comparison: Dict of `evaluation.comparison.compare`.
     """
     from rich.console import Console
-    from rich.table import Table
 
     first, second = comparison["first"], comparison["second"]
     level = f"{comparison['level']:.0%} interval"
-    listing = Table()
-    for title in ("class", "IoU of A", "IoU of B", "B - A", level, "B better in"):
-        listing.add_column(title, justify="left" if title == "class" else "right")
-    rows = [
-        (name, first["per_class"]["IoU"][index], second["per_class"]["IoU"][index], difference)
-        for index, (name, difference) in enumerate(
-            zip(first["per_class"]["name"], comparison["difference"]["IoU"], strict=True)
-        )
-    ]
+    listing = _table("class", "IoU of A", "of B", "B - A", level, "B better")
+    ious = [side["per_class"]["IoU"] for side in (first, second)]
+    rows = zip(first["per_class"]["name"], *ious, comparison["difference"]["IoU"], strict=True)
     for row in rows:
-        listing.add_row(*_difference_cells(*row))
+        listing.add_row(*_cells(*row))
     listing.add_section()
     mean = comparison["difference"]["mIoU"]
-    listing.add_row(*_difference_cells("mean of classes", first["mIoU"], second["mIoU"], mean))
+    listing.add_row(*_cells("mean", first["mIoU"], second["mIoU"], mean))
     console = Console()
     console.print(listing)
+    for letter, side in (("A", first), ("B", second)):
+        protocol = parse_protocol(side["protocol"])
+        console.print(
+            f"{letter}: {comparison[letter.lower()]}, protocol {protocol.name}: {protocol}.",
+            **PLAIN,
+        )
+    console.print(
+        f"{comparison['images']} images; B - A over {comparison['level']:.0%} of the paired "
+        "bootstrap, and the share of it in which B is better.",
+        **PLAIN,
+    )
 
 
-def _difference_cells(name, first, second, difference):
+def _table(first, *others):
+    from rich.table import Table
+
+    table = Table()
+    table.add_column(first, overflow="fold")
+    for title in others:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(name, first, second, difference):
     both = None not in (first, second)
     share = difference["share_positive"]
     return (
@@ -107,4 +120,4 @@ def span(interval, signed=False):
     """An interval of fractions, or a dash where it is not defined."""
     if None in interval:
         return "-"
-    return " .. ".join(f"{end:{'+' if signed else ''}.3f}" for end in interval)
+    return "..".join(f"{end:{'+' if signed else ''}.3f}" for end in interval)

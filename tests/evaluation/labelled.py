@@ -13,16 +13,16 @@ def model(seed=0):
     return tiny_model(len(TABLE), seed=seed)
 
 
-def pairs(count=6, classes=len(TABLE), seed=0):
+def pairs(count=6, seed=0):
     """`count` pairs of image and label in blocks, of different sizes, with ignored pixels."""
     random = np.random.default_rng(seed)
     made = []
     for index in range(count):
         height, width = 48 + 8 * (index % 3), 56
-        cells = random.choice([*range(classes), 255], (height // 8, width // 8))
+        cells = random.choice([*range(len(TABLE)), 255], (height // 8, width // 8))
         label = cells.repeat(8, 0).repeat(8, 1).astype(np.uint8)
         noise = random.integers(0, 60, (height, width, 3))
-        image = 60 * np.minimum(label, classes)[..., np.newaxis] + noise
+        image = 60 * np.minimum(label, len(TABLE))[..., np.newaxis] + noise
         made.append((image.astype(np.uint8), label))
     return made
 

@@ -1,0 +1,131 @@
+"""`evaluate`, `compare` and `measure` as users call them."""
+
+import json
+import shlex
+import shutil
+
+import jsonschema
+import numpy as np
+import pytest
+from in_process import run
+from PIL import Image
+
+import keras_deeplab as kd
+from keras_deeplab import resources
+from keras_deeplab.cards import card_text
+from keras_deeplab.checkpoints.keras_files import save_keras_weights
+
+
+@pytest.fixture
+def trained(labelled_folder, tmp_path):
+    """The folder of a run with random weights, for the labelled images."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    save_keras_weights(kd.build("r18_d16", 2), folder / "last.weights.h5")
+    table = json.loads((labelled_folder / "classes.json").read_text())
+    (folder / "run.json").write_text(json.dumps({"variant": "r18_d16", **table}))
+    return folder
+
+
+@pytest.fixture
+def images(labelled_folder):
+    return ("--images", labelled_folder / "images", "--masks", labelled_folder / "masks")
+
+
+def test_evaluate_names_its_protocol(trained, images, tmp_path):
+    numbers, page = tmp_path / "numbers.json", tmp_path / "report.html"
+    command = ("evaluate", trained, *images, "--json", numbers)
+    said = run(*command, "--window", 512, "--stride", 384, "--report", page).output
+    found = json.loads(numbers.read_text())
+    assert found["protocol"]["name"] == "whole_scene"
+    assert "Protocol whole_scene: scale 1, windows of 512 at steps of 384; float32" in said
+    assert f"mIoU {found['mIoU']:.4f}" in said and "3 images" in said
+    text = page.read_text()
+    assert "scene_1.png" in text and "--window 512 --stride 384 --report" in text
+    run(*command, "--protocol", "whole_scene")
+    assert json.loads(numbers.read_text()) == found
+    run(*command, "--flip", "--test-scale", 96, 64)
+    custom = json.loads(numbers.read_text())["protocol"]
+    assert custom["name"] == "custom" and custom["test_scale"] == [96, 64]
+
+
+def test_evaluate_in_bfloat16_says_so(trained, images, tmp_path):
+    run(
+        *("evaluate", trained, *images, "--precision", "mixed_bfloat16"),
+        *("--json", tmp_path / "numbers.json"),
+    )
+    assert json.loads((tmp_path / "numbers.json").read_text())["precision"] == "bfloat16"
+
+
+def test_compare(trained, images, tmp_path):
+    numbers = tmp_path / "numbers.json"
+    command = ("compare", trained, trained, *images, "--protocol-b", "whole_scene")
+    said = run(*command, "--flip", "--json", numbers).output
+    found = json.loads(numbers.read_text())
+    assert found["first"]["protocol"]["flip"] and not found["second"]["protocol"]["flip"]
+    assert (
+        "A: " in said and "protocol whole_scene" in said and f"{found['first']['mIoU']:.4f}" in said
+    )
+    result = run("compare", trained, "r18_dubai", *images, check=False)
+    assert "have the classes roof, pool; r18_dubai has building, land" in result.output
+
+
+def test_what_does_not_fit_is_said(trained, images, labelled_folder):
+    result = run("evaluate", trained, *images, "--protocol", "published", "--flip", check=False)
+    assert "--protocol stands instead of --flip" in result.output
+    result = run("evaluate", "r18_dubai", *images, check=False)
+    assert "r18_dubai has building, land, road" in " ".join(result.output.split())
+    Image.fromarray(np.zeros((20, 48, 3), "uint8")).save(labelled_folder / "images/scene_1.png")
+    Image.fromarray(np.zeros((20, 48, 3), "uint8")).save(labelled_folder / "masks/scene_1.png")
+    result = run("evaluate", trained, *images, check=False)
+    assert result.exit_code == 1
+    assert "scene_1.png: Image height is 20 pixels" in " ".join(result.output.split())
+
+
+def test_a_broken_image_is_named(trained, images, labelled_folder, monkeypatch):
+    """One that is damaged after it was checked."""
+    from keras_deeplab.data import folder
+
+    path = labelled_folder / "images/scene_2.png"
+    checked = folder.check_pairs
+
+    def check_and_damage(*arguments):
+        result = checked(*arguments)
+        path.write_bytes(path.read_bytes()[:200])
+        return result
+
+    monkeypatch.setattr(folder, "check_pairs", check_and_damage)
+    result = run("evaluate", trained, *images, check=False)
+    assert result.exit_code == 1 and "scene_2.png" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_measure_renews_an_entry(images, labelled_folder, tmp_path, monkeypatch):
+    """Two classes of r18_dubai stand for those of the images."""
+    zoo = shutil.copytree(resources.zoo_dir(), tmp_path / "zoo")
+    entry = kd.info("r18_dubai")
+    colors = {(255, 0, 0): entry["classes"][0]["rgb"], (0, 0, 255): entry["classes"][1]["rgb"]}
+    for path in (labelled_folder / "masks").iterdir():
+        mask = np.asarray(Image.open(path)).copy()
+        for old, new in colors.items():
+            mask[(mask == old).all(-1)] = new
+        Image.fromarray(mask).save(path)
+    run("measure", "r18_dubai", *images, "--protocol", "whole_scene", "--zoo", zoo)
+    said = run("measure", "r18_dubai", *images, "--protocol", "published", "--zoo", zoo).output
+    manifest = json.loads((zoo / "manifest.json").read_text())
+    jsonschema.validate(manifest, json.loads((zoo / "manifest.schema.json").read_text()))
+    renewed = manifest["models"]["r18_dubai"]
+    records = {record["protocol"]["name"]: record for record in renewed["measured"]}
+    assert list(records) == [record["protocol"]["name"] for record in entry["measured"]]
+    assert records["published_ms_flip"] == entry["measured"][1]
+    assert (zoo / "cards/r18_dubai.md").read_text() == card_text("r18_dubai", renewed)
+    for name in ("published", "whole_scene"):
+        record = records[name]
+        assert record["images"] == 3 and record["classes_present"] == 2
+        assert "scene_0.png" in (zoo / f"cards/r18_dubai/{name}.html").read_text()
+    assert f"published: mIoU {records['published']['mIoU']:.4f}" in said
+    # The stored command prints the stored number.
+    command = shlex.split(records["published"]["command"])
+    assert f"mIoU {records['published']['mIoU']:.4f}" in run(*command[1:]).output
+    with Image.open(zoo / "cards/r18_dubai/confusion.png") as picture:
+        picture.verify()
