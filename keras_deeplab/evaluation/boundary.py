@@ -157,14 +157,14 @@ def in_boundary_region(classes, distance):
         distance: Pixels.
 
     Returns:
-        `(H, W)` bool, of the class `classes` tells.
+        `(H, W)` bool, of the class that `classes` tells; without meaning for ignored pixels.
     """
     highest = classes
     lowest = np.where(classes < 0, np.iinfo(np.int16).max, classes)
     for axis in (0, 1):  # a repeated edge adds no class that the square does not hold
         highest = maximum_filter1d(highest, 2 * distance + 1, axis=axis, mode="nearest")
         lowest = minimum_filter1d(lowest, 2 * distance + 1, axis=axis, mode="nearest")
-    return (highest != lowest) & (classes >= 0)
+    return highest != lowest
 
 
 def on_contour(classes):

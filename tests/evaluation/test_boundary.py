@@ -105,12 +105,12 @@ def test_a_shifted_square():
     metrics = BoundaryMetrics(2, width=0.02, tolerance=0.02)
     metrics.update(square(20, 30), square(20, 33))
     assert metrics.contours[:, 0].tolist() == [[80, 76]] * 2  # outside the square and inside
-    # Both rings are 20^2 - 16^2 = 144 pixels. They share 17 columns of the two rows above and below;
-    # the sides, 2 wide and 3 apart, share nothing.
+    # Both rings are 20^2 - 16^2 = 144 pixels. They share 17 columns of the two rows at the top and
+    # at the bottom; the sides, 2 wide and 3 apart, share nothing.
     assert metrics.regions[1, 1] == 2 * 2 * 17
     result = metrics.result()
     assert result["per_class"]["BoundaryIoU"][1] == pytest.approx(68 / (2 * 144 - 68))
-    # Of the 76 pixels of a contour these are further than 2 from the other: the side that is outside
+    # Of the 76 pixels of a contour these are further than 2 from the other: the side outside of
     # it, and the side inside it but for 3 pixels at each end, which are near its rows.
     outside, inside = 20, 20 - 2 * 3
     expected = (76 - outside - inside) / 76
@@ -127,6 +127,17 @@ def test_within_the_tolerance_and_not():
         metrics.update(labels, predictions)
         assert metrics.result()["per_class"]["BoundaryFscore"] == [score, score]
         assert metrics.result()["mBoundaryFscore"] == score
+
+
+def test_image_narrower_than_the_distances():
+    """4 by 700 pixels, either way up: distances of 14 and 5, a step predicted 5 pixels off."""
+    labels, predictions = np.zeros((2, 4, 700), np.uint8)
+    labels[:, 350:], predictions[:, 355:] = 1, 1
+    for turned in (False, True):
+        metrics = BoundaryMetrics(2)
+        metrics.update(*((labels.T, predictions.T) if turned else (labels, predictions)))
+        assert metrics.result()["per_class"]["BoundaryFscore"] == [1, 1]
+        assert metrics.result()["per_class"]["BoundaryIoU"] == [9 / 19, 9 / 19]
 
 
 def test_edge_and_ignored_pixels_are_no_boundary():

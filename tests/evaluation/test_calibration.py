@@ -57,7 +57,11 @@ def test_a_calibrated_sample_has_no_error_and_a_sure_one_its_share_of_wrong_pixe
 
 @pytest.mark.parametrize("bins", [1, 5, 10, 15])
 def test_edges_belong_to_the_bin_below(bins):
-    edges = np.linspace(0, 1, bins + 1).astype(np.float32)
+    edges = np.linspace(0, 1, bins + 1)
+    double = Calibration(bins)
+    double.update(np.zeros((1, bins)), np.zeros((1, bins)), edges[np.newaxis, 1:])
+    assert double.pixels.tolist() == [1] * bins
+    edges = edges.astype(np.float32)
     calibration = Calibration(bins)
     calibration.update(np.zeros((1, bins)), np.zeros((1, bins)), edges[np.newaxis, 1:])
     assert calibration.pixels.tolist() == [1] * bins

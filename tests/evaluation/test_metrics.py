@@ -117,17 +117,17 @@ def test_a_million_million_pixels_in_every_cell():
 
 
 def test_classes_that_do_not_occur():
-    """Class 2 is predicted only, class 3 labelled only, class 4 neither."""
-    metrics = kd.metrics.SegmentationMetrics(5)
-    metrics.update(np.array([[0, 0, 0, 1, 1, 3]]), np.array([[0, 0, 2, 1, 1, 1]]))
+    """Class 2 is predicted only, 3 and 4 are labelled only, 5 neither."""
+    metrics = kd.metrics.SegmentationMetrics(6)
+    metrics.update(np.array([[0, 0, 0, 1, 1, 3, 4]]), np.array([[0, 0, 2, 1, 1, 1, 1]]))
     result = metrics.result()
-    assert result["classes_present"] == 3
-    assert result["per_class"]["labelled_pixels"] == [3, 2, 0, 1, 0]
-    assert result["per_class"]["predicted_pixels"] == [2, 3, 1, 0, 0]
-    np.testing.assert_allclose(result["per_class"]["IoU"], [2 / 3, 2 / 3, 0, 0, np.nan])
-    np.testing.assert_allclose(result["per_class"]["Fscore"][2:], [np.nan] * 3)
-    assert result["fwIoU"] == pytest.approx(3 / 6 * 2 / 3 + 2 / 6 * 2 / 3)
-    assert result["microIoU"] == pytest.approx(4 / 8)
+    assert result["classes_present"] == 4
+    assert result["per_class"]["labelled_pixels"] == [3, 2, 0, 1, 1, 0]
+    assert result["per_class"]["predicted_pixels"] == [2, 4, 1, 0, 0, 0]
+    np.testing.assert_allclose(result["per_class"]["IoU"], [2 / 3, 2 / 4, 0, 0, 0, np.nan])
+    np.testing.assert_allclose(result["per_class"]["Fscore"][2:], [np.nan] * 4)
+    assert result["fwIoU"] == pytest.approx(3 / 7 * 2 / 3 + 2 / 7 * 2 / 4)
+    assert result["microIoU"] == pytest.approx(4 / 10)
 
 
 def test_many_matrices_at_once_as_one_by_one():
