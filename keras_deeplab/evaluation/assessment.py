@@ -29,16 +29,11 @@ def assess(model, dataset, table, protocol, *, names=None):
     Raises:
         ValueError: When an image or its label does not fit; names it.
     """
-    assessment = Assessment(table, protocol, precision_of(model))
+    assessment = Assessment(table, protocol, model.compute_dtype)
     for prediction in predictions(model, dataset, protocol, names=names):
         with named_in_errors(prediction.name):
             assessment.update(prediction)
     return assessment
-
-
-def precision_of(model):
-    """Name of the dtype that the layers of a model compute in, such as `"float32"`."""
-    return model.get_layer("decode_head-conv_seg").compute_dtype
 
 
 class Assessment:

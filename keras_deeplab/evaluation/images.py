@@ -4,6 +4,7 @@ import dataclasses
 import heapq
 import json
 import tempfile
+import weakref
 
 import numpy as np
 
@@ -42,10 +43,10 @@ class ImageScores:
 
     def __init__(self, class_names):
         self.class_names = class_names
-        # Gone, with the rows in it, when this object is.
-        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115, closed when this object goes
             IN_MEMORY, "w+", encoding="utf-8"
         )
+        weakref.finalize(self, self._file.close)
         self._ranked = 0
         self._best, self._worst = [], []  # heaps of (rank, -index, sample)
 
