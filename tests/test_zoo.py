@@ -13,6 +13,7 @@ from reference import golden
 import keras_deeplab as kd
 from keras_deeplab import manifest, resources, zoo
 from keras_deeplab.cards import card_text
+from keras_deeplab.prediction.protocols import PROTOCOLS, parse_protocol
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples/dubai"
 ZOO = resources.zoo_dir()
@@ -46,16 +47,24 @@ def test_bundled_entry_is_consistent(name):
     assert manifest.file_sha256(weights) == entry["weights"]["sha256"]
     for stage in entry["training"]["stages"]:
         assert (ZOO / stage["log"]).is_file()
+    assert [record["protocol"]["name"] for record in entry["measured"]] == list(PROTOCOLS)
     for record in entry["measured"]:
+        protocol = record["protocol"]["name"]
+        assert parse_protocol(record["protocol"]) == PROTOCOLS[protocol]
+        assert f"--protocol {protocol} " in record["command"]
+        page = (ZOO / f"cards/{name}/{protocol}.html").read_text()
+        assert f"{record['mIoU']:.4f}" in page and f"{record['pixels']:,}" in page
         # The figures follow from the confusion matrix that stands beside them.
         metrics = kd.metrics.SegmentationMetrics(len(entry["classes"]))
         metrics.confusion[:] = record["confusion"]
         result = metrics.result()
         assert record["mIoU"] == pytest.approx(result["mIoU"], abs=1e-12)
         assert record["IoU"] == pytest.approx(result["per_class"]["IoU"], abs=1e-12)
+        assert record["fwIoU"] == pytest.approx(result["fwIoU"], abs=1e-12)
         assert record["pixels"] == metrics.confusion.sum()
-    storage = entry["storage"]
-    assert abs(storage["mIoU_stored"] - storage["mIoU_trained"]) <= 0.001
+        low, high = record["intervals"]["mIoU"]
+        assert low <= record["mIoU"] <= high
+    assert abs(entry["measured"][0]["mIoU"] - entry["storage"]["mIoU_trained"]) <= 0.001
 
 
 def test_load_predicts_the_bundled_images(model):

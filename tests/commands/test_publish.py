@@ -9,11 +9,13 @@ import sys
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_deeplab as kd
 from keras_deeplab import resources
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.manifest import file_sha256
+from keras_deeplab.prediction.protocols import parse_protocol
 
 CURVE = pathlib.Path(__file__).parents[2] / "zoo/cards/r18_dubai/curve.png"
 
@@ -37,10 +39,20 @@ def run(labelled_folder, tmp_path):
     return folder
 
 
-def test_a_run_becomes_an_entry(run, labelled_folder, tmp_path):
+@pytest.fixture
+def large_folder(labelled_folder):
+    """The labelled images, large enough for the smallest scale."""
+    for path in [*labelled_folder.glob("images/*"), *labelled_folder.glob("masks/*")]:
+        with Image.open(path) as picture:
+            enlarged = picture.resize((2 * picture.width, 2 * picture.height), Image.NEAREST)
+        enlarged.save(path)
+    return labelled_folder
+
+
+def test_a_run_becomes_an_entry(run, large_folder, tmp_path):
     zoo = shutil.copytree(resources.zoo_dir(), tmp_path / "zoo")
     about = resources.zoo_dir() / "about/r18_dubai.json"
-    images, masks = labelled_folder / "images", labelled_folder / "masks"
+    images, masks = large_folder / "images", large_folder / "masks"
     command = [sys.executable, "-m", "keras_deeplab.cli", "publish", run, "--name", "r18_roofs"]
     command += ["--about", about, "--images", images, "--masks", masks, "--zoo", zoo]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
@@ -51,12 +63,12 @@ def test_a_run_becomes_an_entry(run, labelled_folder, tmp_path):
     entry = manifest["models"]["r18_roofs"]
     weights = zoo / entry["weights"]["file"]
     assert file_sha256(weights) == entry["weights"]["sha256"]
-    table = kd.data.read_class_table(labelled_folder / "classes.json")
+    table = kd.data.read_class_table(large_folder / "classes.json")
     dataset = kd.data.from_folder(images, masks, table)
     model = kd.build("r18_d16", 2, weights=weights)
     for record in entry["measured"]:
-        flip = record["protocol"] == "flip"
-        metrics = kd.evaluate(model, dataset, num_classes=2, flip=flip)
+        protocol = parse_protocol(record["protocol"])
+        metrics = kd.evaluate(model, dataset, num_classes=2, protocol=protocol)
         np.testing.assert_array_equal(metrics.confusion, record["confusion"])
     for name in ("logs/r18_roofs.csv", "cards/r18_roofs.md", "cards/r18_roofs/confusion.png"):
         assert (zoo / name).stat().st_size

@@ -7,7 +7,7 @@ import pytest
 from evaluation import labelled
 
 import keras_deeplab as kd
-from keras_deeplab.evaluation.predictions import predictions
+from keras_deeplab.evaluation.predictions import on_devices, predictions
 from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.prediction.views import logits_function
 
@@ -60,6 +60,13 @@ def test_workers_share_and_devices_keep_the_order(model):
     assert [[made.name for made in part] for part in shared] == [["a", "c", "e"], ["b", "d"]]
     for made in itertools.chain(*shared):
         np.testing.assert_allclose(made.views[0], alone[made.index].views[0], atol=1e-6)
+
+
+def test_devices_take_as_many_images_as_they_are():
+    read = []
+    items = (read.append(number) or number for number in itertools.count())
+    for number in itertools.islice(on_devices(str, items, ("CPU:0", "CPU:0")), 4):
+        assert len(read) <= int(number) + 3
 
 
 def test_one_trace_serves_every_size_scale_and_window():

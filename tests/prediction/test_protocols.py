@@ -45,7 +45,7 @@ def test_figures_of_the_source_have_the_protocol_of_their_data_set(name):
 @pytest.mark.parametrize(
     ("test_scale", "size", "scale", "expected"),
     [
-        (None, (644, 797), 0.75, (483, 598)),  # 597.75 + 0.5 cut off
+        (None, (646, 797), 0.75, (485, 598)),  # 484.5 and 597.75, plus 0.5, cut off
         ((896, 896), (896, 896), 1.75, (1568, 1568)),
         ((896, 896), (300, 400), 1.0, (672, 896)),  # a patch at the edge grows
         ((896, 896), (300, 400), 0.5, (336, 448)),
