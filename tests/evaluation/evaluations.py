@@ -11,7 +11,7 @@ from keras_deeplab.evaluation.metrics import SegmentationMetrics
 SCRIPT = "<script>document.title = 'owned'</script>"
 IMAGE = '"><img src=x onerror="document.title=\'owned\'">'
 TABLE = ClassTable(
-    ("building", "land", f"road {SCRIPT}", "vegetation", "$\\water{"),
+    ("building", "land", f"road {SCRIPT}", "vegetation", "$\\water{$"),
     ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41)),
 )
 FIGURES = ("IoU", "Acc", "Dice", "Fscore", "Precision", "Recall", "BoundaryIoU", "BoundaryFscore")
