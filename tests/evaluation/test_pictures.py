@@ -58,6 +58,14 @@ def test_panels_show_label_prediction_and_errors(scale):
     np.testing.assert_allclose(counts / counts.sum(), (0.75, 0.25), atol=0.02)
 
 
+def test_panels_mix_no_classes():
+    label = np.random.default_rng(0).choice(np.uint8([0, 2]), (500, 500))
+    image = np.zeros((500, 500, 3), np.uint8)
+    panel = sample_panels(image, label, label, TABLE)[1]
+    colors = np.unique(opened(panel).reshape(-1, 3), axis=0)
+    np.testing.assert_array_equal(colors, [TABLE.palette[0], TABLE.palette[2]])
+
+
 @pytest.mark.parametrize("size", [(2000, 3), (3, 2000), (1, 1)])
 def test_panels_of_odd_pictures(size):
     label = np.zeros(size, np.uint8)
