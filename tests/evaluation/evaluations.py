@@ -9,9 +9,10 @@ from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 
 SCRIPT = "<script>document.title = 'owned'</script>"
+END = "</title></script></style>"
 IMAGE = '"><img src=x onerror="document.title=\'owned\'">'
 TABLE = ClassTable(
-    ("building", "land", f"road {SCRIPT}", "vegetation", "$\\water{"),
+    ("building", "land", f"road {SCRIPT}", "vegetation", "$\\water{$"),
     ((60, 16, 152), (132, 41, 246), (110, 193, 228), (254, 221, 58), (226, 169, 41)),
 )
 FIGURES = ("IoU", "Acc", "Dice", "Fscore", "Precision", "Recall", "BoundaryIoU", "BoundaryFscore")
@@ -22,7 +23,7 @@ def evaluation(images=27):
     table_rows = rows(images)
     ranked = sorted((row for row in table_rows if row["pixels"]), key=lambda row: row["mIoU"])
     return {
-        "title": f"r18_dubai on tiles {IMAGE}",
+        "title": f"r18_dubai on tiles {END}{IMAGE}",
         "model": f"r18_dubai {SCRIPT}",
         "dataset": "dubai/tiles & more",
         "command": f"keras-deeplab evaluate r18_dubai --images '{IMAGE}' --masks \"a & b\"",
