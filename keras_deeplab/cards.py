@@ -67,7 +67,7 @@ def _source(entry):
         for key in ("mIoU", "mIoU_ms_flip", "memory_gb", "fps")
     )
     protocols = "\n".join(
-        f"- {title}: `{record['name']}`, {parse_protocol(record)}"
+        f"- {title}: `{record['name']}`. {parse_protocol(record)}"
         for title, record in zip(
             ("mIoU", "with scales and flip"), source["protocols"].values(), strict=True
         )
@@ -113,8 +113,8 @@ def _results(name, entry):
             values = " | ".join(_interval(record["intervals"][key]) for record in measured)
             rows.append(f"| its {measured[0]['intervals']['level']:.0%} interval | | {values} |")
     protocols = "\n".join(
-        f"- `{known}`: {parse_protocol(record['protocol'])}, {record['precision']}; "
-        f"[report]({name}/{known}.html)"
+        f"- `{known}`: {parse_protocol(record['protocol'])} Computed in {record['precision']}. "
+        f"[Report]({name}/{known}.html)"
         for known, record in zip(names, measured, strict=True)
     )
     commands = "\n".join(record["command"] for record in measured)

@@ -16,6 +16,7 @@ from keras_deeplab.evaluation.panels import (
 )
 from keras_deeplab.evaluation.plots import plot_confusion, plot_reliability
 from keras_deeplab.files import written_whole
+from keras_deeplab.prediction.protocols import parse_protocol
 
 FOLDER = pathlib.Path(__file__).parent  # of template, style sheet and script
 DASH = "\N{EN DASH}"
@@ -74,7 +75,7 @@ def write_report(path, *, title, model, dataset, command, summary, rows, best, w
         dataset=dataset,
         command=command,
         summary=summary,
-        protocol=describe_protocol(summary["protocol"]),
+        protocol=parse_protocol(summary["protocol"]),
         classes=_class_rows(summary, table),
         confusion_uri=_plot_uri(plot_confusion, summary["confusion"], table.names),
         reliability_uri=_plot_uri(plot_reliability, summary["calibration"]["bins"]),
@@ -88,39 +89,6 @@ def write_report(path, *, title, model, dataset, command, summary, rows, best, w
         open(beside, "w", encoding="utf-8", errors="backslashreplace") as file,
     ):
         file.writelines(pieces)
-
-
-def describe_protocol(protocol):
-    """The protocol of an evaluation as a sentence.
-
-    Args:
-        protocol: Dict with `scales`, a list of factors; `flip`, a bool; and `window`, `stride` and
-            `test_scale`, each `None`, pixels, or a pair of pixels.
-    """
-    window, stride, test_scale = (protocol[key] for key in ("window", "stride", "test_scale"))
-    words = ["Each image is predicted"]
-    if window is None:
-        words.append("whole")
-    else:
-        words.append(f"by overlapping windows of {_pixels(window)}")
-        words += [f"every {_pixels(stride)}"] if stride is not None else []
-    if test_scale is None:
-        words.append("at its own size")
-    else:
-        words.append(f"after resizing it to fit {_pixels(test_scale)}")
-    words[-1] += ";"
-    if protocol["scales"] == [1.0]:
-        words.append("at one scale")
-    else:
-        factors = ", ".join(f"{scale:g}" for scale in protocol["scales"])
-        words.append(f"averaged over the scales {factors}")
-    words.append("and with its mirror image." if protocol["flip"] else "and not mirrored.")
-    return " ".join(words)
-
-
-def _pixels(size):
-    sides = size if isinstance(size, (list, tuple)) else [size]
-    return " x ".join(map(str, sides)) + " pixels"
 
 
 def _template():

@@ -51,7 +51,7 @@ def summary_lines(summary):
         f"{summary['ignored_pixels']:,} ignored; {summary['classes_present']} of "
         f"{summary['classes']} classes labelled"
         + (f", never: {', '.join(absent)}." if absent else "."),
-        f"Protocol {protocol.name}: {protocol}; {summary['precision']}.",
+        f"Protocol {protocol.name}. {protocol} Computed in {summary['precision']}.",
     ]
 
 
@@ -78,7 +78,7 @@ def print_comparison(comparison):
     for letter, side in (("A", first), ("B", second)):
         protocol = parse_protocol(side["protocol"])
         console.print(
-            f"{letter}: {comparison[letter.lower()]}, protocol {protocol.name}: {protocol}.",
+            f"{letter}: {comparison[letter.lower()]}, protocol {protocol.name}. {protocol}",
             **PLAIN,
         )
     console.print(

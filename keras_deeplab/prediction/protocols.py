@@ -59,15 +59,18 @@ class Protocol:
         return int(height * scale + 0.5), int(width * scale + 0.5)
 
     def __str__(self):
-        scales = ", ".join(f"{scale:g}" for scale in self.scales)
-        parts = [f"scale {scales}" if len(self.scales) == 1 else f"scales {scales}"]
-        if self.flip:
-            parts.append("flip")
-        if self.window is not None:
-            parts.append(f"windows of {_sides(self.window)} at steps of {_sides(self.stride)}")
+        if self.window is None:
+            words = "Each image is predicted whole"
+        else:
+            words = (
+                f"Each image is predicted by windows of {_sides(self.window)} pixels every "
+                f"{_sides(self.stride)}"
+            )
         if self.test_scale is not None:
-            parts.append(f"fitted into {_sides(self.test_scale)}")
-        return ", ".join(parts)
+            words += f", resized to fit {_sides(self.test_scale)}"
+        factors = ", ".join(f"{scale:g}" for scale in self.scales)
+        words += f", at scale {factors}" if len(self.scales) == 1 else f", at scales {factors}"
+        return f"{words}{', also mirrored' if self.flip else ''}."
 
     def to_json(self):
         """The record as a dict that JSON can hold and `parse_protocol` reads."""
@@ -87,7 +90,7 @@ def _pair(field, value):
 
 
 def _sides(pair):
-    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]} x {pair[1]}"
+    return f"{pair[0]} x {pair[1]}"
 
 
 def parse_protocol(record):

@@ -38,7 +38,7 @@ def test_evaluate_names_its_protocol(trained, images, tmp_path):
     said = run(*command, "--window", 512, "--stride", 384, "--report", page).output
     found = json.loads(numbers.read_text())
     assert found["protocol"]["name"] == "whole_scene"
-    assert "Protocol whole_scene: scale 1, windows of 512 at steps of 384; float32" in said
+    assert "Protocol whole_scene. Each image is predicted by windows of 512 x 512" in said
     assert f"mIoU {found['mIoU']:.4f}" in said and "3 images" in said
     text = page.read_text()
     assert "scene_1.png" in text and "--window 512 --stride 384 --report" in text

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
+from keras_deeplab.prediction.protocols import get_protocol
 
 SCRIPT = "<script>document.title = 'owned'</script>"
 END = "</title></script></style>"
@@ -71,7 +72,8 @@ def summary(images):
     means |= {f"m{key}": float(np.nanmean(columns[key])) for key in FIGURES[6:]}
     means |= {"fwIoU": 0.71234, "microIoU": 0.69876, "ECE": 0.04321}
     return {
-        "protocol": protocol(),
+        "protocol": get_protocol("published").to_json(),
+        "precision": "float32",
         "images": images,
         "pixels": int(counts.sum()),
         "ignored_pixels": 1234,
@@ -88,12 +90,6 @@ def summary(images):
         "calibration": calibration(),
         "confusion": counts.tolist(),
     }
-
-
-def protocol(**changes):
-    """The published protocol, changed."""
-    plain = {"scales": [1.0], "flip": False, "window": None, "stride": None, "test_scale": None}
-    return {"name": "published", **plain, **changes}
 
 
 def intervals(means, iou):

@@ -9,11 +9,11 @@ import types
 
 import numpy as np
 import pytest
-from evaluations import IMAGE, SCRIPT, TABLE, evaluation, protocol, rows
+from evaluation.evaluations import IMAGE, SCRIPT, TABLE, evaluation, rows
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from keras_deeplab.evaluation.report import describe_protocol, write_report
+from keras_deeplab.evaluation.report import write_report
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -275,23 +275,3 @@ def test_names_that_are_no_unicode(tmp_path):
     shown = [{**rows(1)[0], "name": name}]
     write_report(tmp_path / "report.html", **evaluation() | {"rows": shown, **NO_SAMPLES})
     assert r"<bdi>caf\udce9.png</bdi>" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, "whole at its own size; at one scale and not mirrored."),
-        (
-            {"flip": True, "scales": [0.75, 1.0], "window": 512, "stride": 341},
-            "by overlapping windows of 512 pixels every 341 pixels at its own size; averaged over "
-            "the scales 0.75, 1 and with its mirror image.",
-        ),
-        (
-            {"window": (256, 512), "test_scale": [2048, 1024]},
-            "by overlapping windows of 256 x 512 pixels after resizing it to fit 2048 x 1024 "
-            "pixels; at one scale and not mirrored.",
-        ),
-    ],
-)
-def test_protocol_in_words(changes, words):
-    assert describe_protocol(protocol(**changes)) == f"Each image is predicted {words}"

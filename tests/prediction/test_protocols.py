@@ -72,11 +72,17 @@ def test_a_protocol_is_found_by_what_it_does():
     assert named(Protocol(flip=True)).name == "custom"
 
 
-def test_in_words():
-    words = str(Protocol(scales=(0.5, 1), flip=True, window=(256, 512), test_scale=(512, 512)))
-    assert words == (
-        "scales 0.5, 1, flip, windows of 256 x 512 at steps of 192 x 384, fitted into 512"
-    )
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "whole, at scale 1."),
+        ({"scales": (0.5, 1), "flip": True}, "whole, at scales 0.5, 1, also mirrored."),
+        ({"test_scale": (896, 512)}, "whole, resized to fit 896 x 512, at scale 1."),
+        ({"window": (64, 96)}, "by windows of 64 x 96 pixels every 48 x 72, at scale 1."),
+    ],
+)
+def test_in_words(options, words):
+    assert str(Protocol(**options)) == f"Each image is predicted {words}"
 
 
 @pytest.mark.parametrize(
