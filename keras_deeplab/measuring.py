@@ -38,6 +38,7 @@ def measure(context, name, entry, model, table, images, zoo, protocols):
     from keras_deeplab.evaluation.assessment import assess
     from keras_deeplab.evaluation.plots import plot_confusion
 
+    validation = f"{entry['dataset']['name']}, {entry['dataset']['validation']}"
     for protocol_name in protocols:
         protocol = protocol_named(protocol_name, images.options)
         assessment = assess(model, images, table, protocol, names=images.names())
@@ -49,7 +50,7 @@ def measure(context, name, entry, model, table, images, zoo, protocols):
         )
         pictures = zoo / "cards" / name
         assessment.write_report(
-            pictures / f"{protocol_name}.html", model=name, dataset=str(images), command=command
+            pictures / f"{protocol_name}.html", model=name, dataset=validation, command=command
         )
         if protocol_name == "published":
             with written_whole(pictures / "confusion.png") as path:
