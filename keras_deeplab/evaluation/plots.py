@@ -56,7 +56,8 @@ def plot_reliability(bins, file):
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title="accuracy at each confidence")
     lower.bar(low, pixels, width, align="edge", color="#8a8f98", edgecolor="white")
     # Most pixels are in the last bin: on a linear scale the others would vanish.
-    lower.set(yscale="log", ylim=(0.7, 2 * max(pixels.max(), 10)))
+    lower.set_ylim(0.7, 2 * max(pixels.max(), 10))  # first: a log scale finds none in empty bins
+    lower.set_yscale("log")
     lower.yaxis.set_major_locator(LogLocator(numticks=4))
     lower.yaxis.set_minor_locator(NullLocator())
     lower.set(xlabel="confidence", ylabel="pixels")

@@ -275,3 +275,26 @@ def test_names_that_are_no_unicode(tmp_path):
     shown = [{**rows(1)[0], "name": name}]
     write_report(tmp_path / "report.html", **evaluation() | {"rows": shown, **NO_SAMPLES})
     assert r"<bdi>caf\udce9.png</bdi>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_nothing_labelled_at_all(tmp_path):
+    def undefined(value):
+        if isinstance(value, dict):
+            return {key: undefined(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [undefined(part) for part in value]
+        return None if isinstance(value, float) else 0 if isinstance(value, int) else value
+
+    given = evaluation() | NO_SAMPLES | {"rows": []}
+    summary = given["summary"]
+    empty = undefined(summary) | {key: summary[key] for key in ("protocol", "precision")}
+    empty["intervals"]["level"] = 0.95
+    for bin, full in zip(empty["calibration"]["bins"], summary["calibration"]["bins"], strict=True):
+        bin.update(low=full["low"], high=full["high"])
+    for intervals in (empty["intervals"], {**empty["intervals"], "mIoU": None, "IoU": None}):
+        given["summary"] = empty | {"intervals": intervals}
+        write_report(tmp_path / "report.html", **given)
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
+        words = re.sub("<[^>]*>", " ", text[text.index("<main>") : text.index("<script>")])
+        assert not re.search(r"\b(none|nan)", words, re.IGNORECASE)
+        assert not re.search(r"95 % interval\s*\d", words) and words.count(UNDEFINED) > 40
