@@ -142,7 +142,12 @@ Printed by
 
 
 def _storage(entry):
-    before, after = entry["storage"]["mIoU_trained"], entry["measured"][0]["mIoU"]
+    published = next(
+        (record for record in entry["measured"] if record["protocol"]["name"] == "published"), None
+    )
+    if published is None:
+        return ""
+    before, after = entry["storage"]["mIoU_trained"], published["mIoU"]
     return (
         f"Stored as {entry['weights']['dtype']}: mIoU {after:.5f} at single scale, before rounding "
         f"{before:.5f} ({after - before:+.5f})."

@@ -9,6 +9,7 @@ import click
 from keras_deeplab import __version__
 from keras_deeplab.evaluation_options import protocol_named
 from keras_deeplab.files import write_json, written_whole
+from keras_deeplab.models.variants import unknown_name
 from keras_deeplab.prediction.protocols import PROTOCOLS
 
 FIGURES = (  # of the summary of an evaluation, that a record keeps
@@ -78,10 +79,12 @@ def given_arguments(context, names):
         value = context.params[parameter.name]
         if parameter.name not in names or value in (parameter.get_default(context), None, ()):
             continue
-        values = value if parameter.multiple else [value]
-        for item in values:
-            parts = item if parameter.nargs > 1 else [item]
-            given += [parameter.opts[0], *map(str, parts)]
+        for item in value if parameter.multiple else [value]:
+            if parameter.nargs > 1:
+                parts = map(str, item)
+            else:  # a list of numbers is one word
+                parts = [",".join(map(str, item)) if isinstance(item, tuple) else str(item)]
+            given += [parameter.opts[0], *parts]
     return given
 
 
@@ -103,8 +106,15 @@ def measured_record(summary, command):
     }
 
 
-def read_manifest_of(zoo):
-    """The manifest in a folder, as it is now."""
+def read_entry(zoo, name):
+    """The entry of a model in the manifest of a folder; a `ValueError` where there is none."""
+    models = _read_manifest(zoo)["models"]
+    if name not in models:
+        raise unknown_name("zoo model", name, list(models))
+    return models[name]
+
+
+def _read_manifest(zoo):
     return json.loads((zoo / "manifest.json").read_text(encoding="utf-8"))
 
 
@@ -118,7 +128,7 @@ def write_entry(zoo, name, entry):
     """
     from keras_deeplab.cards import card_text
 
-    content = read_manifest_of(zoo)
+    content = _read_manifest(zoo)
     content["models"][name] = entry
     write_json(zoo / "manifest.json", content)
     with written_whole(zoo / "cards" / f"{name}.md") as path:

@@ -27,12 +27,12 @@ def command(context, name, protocols, zoo, **options):
     from keras_deeplab.quiet import import_tensorflow
 
     import_tensorflow()
-    from keras_deeplab.measuring import measure, read_manifest_of
+    from keras_deeplab.measuring import measure, read_entry
     from keras_deeplab.resources import zoo_dir
 
-    model, table, images = open_labelled(name, options)
     zoo = zoo or zoo_dir()
-    entry = read_manifest_of(zoo)["models"][name]
+    entry = read_entry(zoo, name)
+    model, table, images = open_labelled(name, options)
     measure(context, name, entry, model, table, images, zoo, protocols or PROTOCOL.choices)
 
 

@@ -130,3 +130,8 @@ def test_measure_renews_an_entry(images, labelled_folder, tmp_path, monkeypatch)
     assert f"mIoU {records['published']['mIoU']:.4f}" in run(*command[1:]).output
     with Image.open(zoo / "cards/r18_dubai/confusion.png") as picture:
         picture.verify()
+
+
+def test_measure_wants_an_entry(images, trained):
+    result = run("measure", trained, *images, check=False)
+    assert result.exit_code == 1 and "unknown zoo model" in result.output.lower()
