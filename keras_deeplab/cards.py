@@ -136,6 +136,8 @@ Printed by
 {commands}
 ```
 
+`keras-deeplab measure {name}`, with the same images, makes figures, card and reports anew.
+
 ![Confusion matrix]({name}/confusion.png)
 
 {_storage(entry)}"""
