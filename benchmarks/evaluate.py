@@ -7,9 +7,11 @@ every view is resized by OpenCV, predicted alone and without auxiliary head, its
 to the view, turned back, resized to the image; softmax, sum, argmax, areas. It takes the faster of
 NCHW and channels_last, which its first image decides. Both have the weights of `r18_dubai` and the
 bundled images, and a process of their own, whose peak memory counts; the two take turns, image by
-image. Seconds are the median image and, in brackets, all. Small images are for trying out.
+image. Seconds are the median image and, in brackets, all; ratios are PyTorch's over ours, that of
+all CPU seconds beside it: on a busy machine PyTorch's threads wait for each other, and the ratio of
+seconds says little. Small images are for trying out.
 
-OpenCV rounds some resized pixels by one level otherwise than we do: near-ties may change class.
+OpenCV rounds some resized pixels one level differently: near-ties may change class.
 """
 
 import argparse
@@ -87,7 +89,7 @@ def read_pairs(folder):
 
 
 def work(contestant, connection, protocol, dtype, folder, images, size):
-    """Evaluates images as ordered, each with seconds and classes; then mIoU, peak and layout."""
+    """Evaluates images as ordered, each with its times and classes; then mIoU, peak and layout."""
     if contestant == "PyTorch":
         from torch_evaluation import Peer
 
@@ -99,9 +101,9 @@ def work(contestant, connection, protocol, dtype, folder, images, size):
     own.run(pairs[0][0][:64, :64], np.full((64, 64), IGNORE, np.uint8), (1.0,), True)  # start-up
     connection.send(len(pairs))
     while (index := connection.recv()) is not None:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         classes = own.run(*pairs[index], *PROTOCOLS[protocol])
-        connection.send((time.perf_counter() - start, classes))
+        connection.send((time.perf_counter() - start, time.process_time() - cpu, classes))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     connection.send((own.miou(), peak, str(own.layout).removeprefix("torch.")))
 
@@ -110,8 +112,8 @@ def compare(protocol, dtype, images, size):
     """Lets both frameworks take turns.
 
     Returns:
-        For ours, then for PyTorch: the list of (seconds, classes) of every image, and (mIoU, peak
-        memory in MB, layout).
+        For ours, then for PyTorch: the list of (seconds, CPU seconds, classes) of every image, and
+        (mIoU, peak memory in MB, layout).
     """
     context = multiprocessing.get_context("spawn")
     ends, taken = [], [[], []]
@@ -134,16 +136,17 @@ def compare(protocol, dtype, images, size):
 
 def row(name, ours, peer, reference):
     """One row of the table; `reference` is the mIoU of the peer in float32."""
-    seconds = [[x for x, _ in figures] for figures, _ in (peer, ours)]
-    median = [statistics.median(x) for x in seconds]
-    other = sum((a != b).sum() for (_, a), (_, b) in zip(ours[0], peer[0], strict=True))
-    pixels = sum(classes.size for _, classes in ours[0])
+    theirs, mine = ([x for x, _, _ in figures] for figures, _ in (peer, ours))
+    medians = statistics.median(theirs), statistics.median(mine)
+    their_cpu, my_cpu = (sum(x for _, x, _ in figures) for figures, _ in (peer, ours))
+    maps = [(a, b) for (_, _, a), (_, _, b) in zip(ours[0], peer[0], strict=True)]
+    other = sum((a != b).sum() for a, b in maps) / sum(a.size for a, _ in maps)
     (our_miou, our_peak, _), (peer_miou, peer_peak, layout) = ours[1], peer[1]
     return (
-        f"| {name} | {median[0]:.2f} ({sum(seconds[0]):.1f}) | {median[1]:.2f} "
-        f"({sum(seconds[1]):.1f}) | {median[0] / median[1]:.2f} | {peer_peak:.0f} | {our_peak:.0f} "
-        f"| {peer_miou:.5f} | {our_miou:.5f} | {peer_miou - reference:+.5f}, "
-        f"{our_miou - reference:+.5f} | {other / pixels:.4%} | {layout} |"
+        f"| {name} | {medians[0]:.2f} ({sum(theirs):.1f}) | {medians[1]:.2f} ({sum(mine):.1f}) "
+        f"| {medians[0] / medians[1]:.2f} | {their_cpu / my_cpu:.2f} "
+        f"| {peer_peak:.0f} | {our_peak:.0f} | {peer_miou:.5f} | {our_miou:.5f} "
+        f"| {peer_miou - reference:+.5f}, {our_miou - reference:+.5f} | {other:.4%} | {layout} |"
     )
 
 
@@ -159,9 +162,10 @@ def main():
     missing = [name for name in ("torch", "cv2") if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(f"{' and '.join(missing)} missing: pip install torch opencv-python-headless")
-    print("| protocol, dtype | PyTorch, s | ours, s | ratio | PyTorch, MB | ours, MB ", end="")
-    print("| PyTorch mIoU | ours mIoU | from PyTorch's float32 | other class | PyTorch's layout |")
-    print("|" + "---|" * 11)
+    print("| protocol, dtype | PyTorch, s | ours, s | ratio | CPU ratio ", end="")
+    print("| PyTorch, MB | ours, MB | PyTorch mIoU | ours mIoU ", end="")
+    print("| from PyTorch's float32 | other class | PyTorch's layout |")
+    print("|" + "---|" * 12)
     within = True
     for protocol in options.protocols:
         reference = None
