@@ -8,8 +8,8 @@ to the view, turned back, resized to the image; softmax, sum, argmax, areas. It 
 NCHW and channels_last, which its first image decides. Both have the weights of `r18_dubai` and the
 bundled images, and a process of their own, whose peak memory counts; the two take turns, image by
 image. Seconds are the median image and, in brackets, all; ratios are PyTorch's over ours, that of
-all CPU seconds beside it: on a busy machine PyTorch's threads wait for each other, and the ratio of
-seconds says little. Small images are for trying out.
+all CPU seconds beside it. PyTorch's threads wait without spinning, unless OMP_WAIT_POLICY says so:
+on a busy machine spinning takes it many times as long. Small images are for trying out.
 
 OpenCV rounds some resized pixels one level differently: near-ties may change class.
 """
@@ -17,6 +17,7 @@ OpenCV rounds some resized pixels one level differently: near-ties may change cl
 import argparse
 import importlib.util
 import multiprocessing
+import os
 import pathlib
 import resource
 import statistics
@@ -91,6 +92,8 @@ def read_pairs(folder):
 def work(contestant, connection, protocol, dtype, folder, images, size):
     """Evaluates images as ordered, each with its times and classes; then mIoU, peak and layout."""
     if contestant == "PyTorch":
+        # Else a thread that is done spins until the other is, seconds a view on a busy machine.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         from torch_evaluation import Peer
 
         pairs = read_pairs(folder)
