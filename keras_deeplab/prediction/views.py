@@ -11,7 +11,7 @@ _COMPILED = weakref.WeakKeyDictionary()
 
 
 def logits_function(model):
-    """Function from a float32 NumPy batch `(N, H, W, C)` to the model's float32 logits.
+    """Function from a NumPy batch `(N, H, W, C)` to the model's float32 logits, a tensor.
 
     On TensorFlow it is traced once per model, for every size and batch.
     """
@@ -37,7 +37,7 @@ def _build_logits_function(model):
 
         signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
         forward = tf.function(forward, input_signature=signature)
-    return lambda images: keras.ops.convert_to_numpy(forward(images.astype("float32")))
+    return lambda images: forward(images.astype("float32"))
 
 
 def check_image(model, image):
@@ -67,21 +67,27 @@ def check_image(model, image):
     check_image_size(*image.shape[:2])
 
 
+def resize_image(image, size):
+    """An image `(H, W, C)` of another size; uint8 is rounded, as the reference does."""
+    if image.shape[:2] == size:
+        return image
+    resized = keras.ops.convert_to_numpy(resize_bilinear(image.astype("float32"), size))
+    return np.rint(resized).astype(np.uint8) if image.dtype == np.uint8 else resized
+
+
 def resize_bilinear(array, size):
-    """Bilinear with half-pixel centres, no antialias; uint8 is rounded as the reference does.
+    """Bilinear with half-pixel centres and no antialias.
 
     Args:
-        array: `(H, W, C)` or `(N, H, W, C)`, uint8 or float32.
+        array: `(H, W, C)` or `(N, H, W, C)` float32, a tensor or NumPy.
         size: `(height, width)`.
+
+    Returns:
+        `array` itself where it has that size, or else a tensor.
     """
-    if array.shape[-3:-1] == tuple(size):
+    if tuple(array.shape[-3:-1]) == size:
         return array
-    resized = keras.ops.convert_to_numpy(
-        keras.ops.image.resize(
-            array.astype("float32"), size, interpolation="bilinear", antialias=False
-        )
-    )
-    return np.rint(resized).astype(np.uint8) if array.dtype == np.uint8 else resized
+    return keras.ops.image.resize(array, size, interpolation="bilinear", antialias=False)
 
 
 def window_starts(size, window, stride):
@@ -91,26 +97,40 @@ def window_starts(size, window, stride):
 
 
 def batch_logits(model, images, window=None, stride=None):
-    """Logits `(N, H, W, classes)` of images of one size; windows overlap and are averaged."""
+    """Logits of images of one size; those of overlapping windows are averaged.
+
+    Args:
+        model: Model of logits.
+        images: `(N, H, W, C)`.
+        window: `(height, width)` of the windows, or `None` for whole images.
+        stride: `(vertical, horizontal)` step of the windows.
+
+    Returns:
+        `(N, H, W, classes)` float32: a tensor, or with windows a NumPy array.
+    """
     forward = logits_function(model)
     height, width = images.shape[1:3]
     if window is None:
         return resize_bilinear(forward(images), (height, width))
-    total, count = 0, np.zeros((height, width, 1), np.float32)
+    total, count = None, np.zeros((height, width, 1), np.float32)
     for top in window_starts(height, window[0], stride[0]):
         for left in window_starts(width, window[1], stride[1]):
             area = np.s_[top : top + window[0], left : left + window[1]]
             part = images[:, area[0], area[1]]
             logits = resize_bilinear(forward(part), part.shape[1:3])
-            if isinstance(total, int):
+            if total is None:
                 total = np.zeros((*images.shape[:3], logits.shape[-1]), np.float32)
-            total[:, area[0], area[1]] += logits
+            total[:, area[0], area[1]] += keras.ops.convert_to_numpy(logits)
             count[area] += 1
     return total / count
 
 
 def image_probabilities(model, image, protocol):
     """Mean softmax of the views of an image, first of those that are not mirrored.
+
+    Views are predicted one at a time. A batch of an image and its mirror image would be no quicker
+    on processors and need more memory, and what is predicted of an image would depend, in its last
+    bits, on whether it is also mirrored.
 
     Args:
         model: Model of logits.
@@ -126,27 +146,22 @@ def image_probabilities(model, image, protocol):
     """
     check_image(model, image)
     height, width = image.shape[:2]
-    sums = None
+    sums = [None, None] if protocol.flip else [None]
     for scale in protocol.scales:
         size = protocol.view_size(height, width, scale)
         check_image_size(*size)
-        view = resize_bilinear(image, size)  # before it is normalised, as the reference does
-        views = np.stack([view, view[:, ::-1]]) if protocol.flip else view[np.newaxis]
-        logits = batch_logits(model, views, protocol.window, protocol.stride)
-        if protocol.flip:
-            logits = np.stack([logits[0], logits[1][:, ::-1]])
-        probabilities = softmax(resize_bilinear(logits, (height, width)))
-        if sums is None:
-            sums = probabilities
-        else:
-            sums += probabilities
-    count = len(protocol.scales)
-    if not protocol.flip:
-        return [sums[0] / count]
-    return [sums[0] / count, (sums[0] + sums[1]) / (2 * count)]
-
-
-def softmax(logits):
-    """Softmax over the last axis."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+        view = resize_image(image, size)[np.newaxis]  # before it is normalised, as the reference
+        for mirrored in range(len(sums)):
+            logits = batch_logits(
+                model, view[:, :, ::-1] if mirrored else view, protocol.window, protocol.stride
+            )
+            if mirrored:
+                logits = keras.ops.flip(logits, 2)
+            logits = resize_bilinear(logits, (height, width))
+            probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0]
+            if sums[mirrored] is None:
+                sums[mirrored] = np.array(probabilities)  # the tensor's own memory is read-only
+            else:
+                sums[mirrored] += probabilities
+    views = len(protocol.scales)
+    return [sums[0] / views, *((sums[0] + mirrored) / (2 * views) for mirrored in sums[1:])]

@@ -28,6 +28,14 @@ def test_views_are_those_of_predict(model):
             np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
+def test_mirrored_views_change_nothing_of_the_others(model):
+    """To the last bit: validation in training reports both, `evaluate` one of them."""
+    pairs = labelled.pairs(3)
+    plain = predictions(model, pairs, Protocol(scales=(0.75, 1.0)))
+    for alone, both in zip(plain, predictions(model, pairs, FLIP), strict=True):
+        np.testing.assert_array_equal(alone.views[0], both.views[0])
+
+
 def test_one_image_at_a_time_is_read(model):
     read = []
 
