@@ -63,7 +63,7 @@ class Ours:
         np.savez(folder / PAIRS, *arrays)
 
     def run(self, image, label, scales, flip):
-        """Counts the classes of an image, as `keras_deeplab.evaluate`, and returns them, `(H, W)`."""
+        """Counts the classes of an image as `evaluate` does and returns them, `(H, W)`."""
         from keras_deeplab.evaluation.predictions import predictions
         from keras_deeplab.prediction.protocols import Protocol
 
