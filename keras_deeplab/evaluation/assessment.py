@@ -31,8 +31,7 @@ def assess(model, dataset, table, protocol, *, names=None):
     """
     assessment = Assessment(table, protocol, model.compute_dtype)
     for prediction in predictions(model, dataset, protocol, names=names):
-        with named_in_errors(prediction.name):
-            assessment.update(prediction)
+        assessment.update(prediction)
     return assessment
 
 
@@ -64,11 +63,12 @@ class Assessment:
         self.images = ImageScores(table.names)
 
     def update(self, prediction):
-        """Adds a `Prediction`."""
+        """Adds a `Prediction`; a `ValueError` of its label names it."""
         label, probabilities = prediction.label, prediction.views[-1]
         classes = probabilities.argmax(-1)
         one = SegmentationMetrics(len(self.table), IGNORE_INDEX)
-        one.update(label, classes)
+        with named_in_errors(prediction.name):
+            one.update(label, classes)  # checks the label
         self.metrics.merge(one)
         self.bootstrap.update(prediction.index, one.confusion)
         self.calibration.update(label, classes, probabilities.max(-1))

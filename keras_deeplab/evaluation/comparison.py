@@ -2,10 +2,9 @@
 
 import itertools
 
-from keras_deeplab.evaluation.assessment import LEVEL
-from keras_deeplab.evaluation.bootstrap import Bootstrap, paired_difference
-from keras_deeplab.evaluation.metrics import SegmentationMetrics
-from keras_deeplab.evaluation.predictions import named_in_errors, predictions, single_images
+from keras_deeplab.evaluation.assessment import LEVEL, Assessment
+from keras_deeplab.evaluation.bootstrap import paired_difference
+from keras_deeplab.evaluation.predictions import predictions, single_images
 from keras_deeplab.files import without_nan
 
 
@@ -22,9 +21,9 @@ def compare(contenders, dataset, table, *, names=None):
         names: Iterable of a name per image, or `None` for numbers.
 
     Returns:
-        Dict that JSON can hold: `first` and `second`, each with its `protocol` and what
-        `SegmentationMetrics.result` has; `difference`, see `paired_difference`: second minus first;
-        the `level` of its intervals, and the number of `images`.
+        Dict that JSON can hold: `first` and `second`, see `Assessment.summary`; `difference`,
+        second minus first, see `paired_difference`; the `level` of its intervals, and the number of
+        `images`.
 
     Raises:
         ValueError: When an image or its label does not fit; names it.
@@ -36,39 +35,18 @@ def compare(contenders, dataset, table, *, names=None):
             contenders, itertools.tee(single_images(dataset)), names, strict=False
         )
     ]
-    sides = [_Side(table, protocol) for _, protocol in contenders]
-    for both in zip(*passes, strict=True):
-        for side, prediction in zip(sides, both, strict=True):
-            side.update(prediction)
-    first, second = sides
+    first, second = (
+        Assessment(table, protocol, model.compute_dtype) for model, protocol in contenders
+    )
+    for one, other in zip(*passes, strict=True):
+        first.update(one)
+        second.update(other)
     return without_nan(
         {
             "images": first.bootstrap.images,
             "level": LEVEL,
-            "first": first.result(),
-            "second": second.result(),
+            "first": first.summary(),
+            "second": second.summary(),
             "difference": paired_difference(first.bootstrap, second.bootstrap, LEVEL),
         }
     )
-
-
-class _Side:
-    """What is counted of one contender."""
-
-    def __init__(self, table, protocol):
-        self.names = list(table.names)
-        self.protocol = protocol
-        self.metrics = SegmentationMetrics(len(table))
-        self.bootstrap = Bootstrap(len(table))
-
-    def update(self, prediction):
-        one = SegmentationMetrics(len(self.names))
-        with named_in_errors(prediction.name):
-            one.update(prediction.label, prediction.views[-1].argmax(-1))
-        self.metrics.merge(one)
-        self.bootstrap.update(prediction.index, one.confusion)
-
-    def result(self):
-        result = self.metrics.result()
-        per_class = {"name": self.names, **result.pop("per_class")}
-        return {"protocol": self.protocol.to_json(), **result, "per_class": per_class}
