@@ -91,12 +91,16 @@ def start_script(name, *arguments, **environment):
 
 
 def assert_same_training(model, losses, result):
-    """Losses and every weight equal those of one device but for 1e-5, of 1 or its largest value."""
+    """Losses and weights equal those of one device but for rounding.
+
+    That is 1e-5 for losses and 3e-5 for weights, of 1 or the largest value: sums over halves of a
+    batch are rounded otherwise, by up to 1.5e-5 of a moving variance on processors without AVX-512.
+    """
     np.testing.assert_allclose(result["losses"], losses, rtol=0, atol=1e-5)
     weights = weights_of(model)
     assert len(weights) == sum(key.startswith("weights ") for key in result.files)
     for key, weight in weights.items():
-        allowed = 1e-5 * max(1, np.abs(weight).max())
+        allowed = 3e-5 * max(1, np.abs(weight).max())
         np.testing.assert_allclose(
             result[f"weights {key}"], weight, rtol=0, atol=allowed, err_msg=key
         )

@@ -58,6 +58,7 @@ def same_files(one, other):
     assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_goes_through_kill_full_disk_and_sigterm(labelled_folder, tmp_path):
     """It ends as the run that met none of them."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -21,7 +21,10 @@ def test_losses_of_five_steps():
         losses = [float(model.train_on_batch(images, labels)) for _ in range(5)]
     expected = [step["loss"] for step in fixture["steps_float64"]]
     # float32 and float64 differ by 1.7e-4 in the reference itself, and so may ours in either.
-    np.testing.assert_allclose(losses, expected, atol=2 * 1.7e-4)
+    np.testing.assert_allclose(losses[:4], expected[:4], rtol=0, atol=2 * 1.7e-4)
+    # Each step magnifies the rounding of those before, and processors round differently: the fifth
+    # loss was off by 3.4e-4 on one with AVX-512, and by 5.4e-4 on one without.
+    np.testing.assert_allclose(losses[4], expected[4], rtol=0, atol=1e-3)
     assert losses[0] == pytest.approx(expected[0], abs=1e-5)
 
 
