@@ -44,7 +44,7 @@ class Ours:
     layout = "NHWC"
 
     def __init__(self, folder, dtype, images, size):
-        from keras_deeplab.quiet import import_tensorflow
+        from keras_deeplab.commands.startup import import_tensorflow
 
         import_tensorflow()
         import keras

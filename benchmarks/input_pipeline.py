@@ -164,7 +164,7 @@ class Ours:
             tuple(np.stack(part) for part in zip(*tiles, strict=True))
         )
         self.batches = iter(
-            training_batches(dataset, batch_size=BATCH, crop=CROP, scales=RATIOS, rotate=False)
+            training_batches(dataset, batch_size=BATCH, crop=CROP, scale_range=RATIOS, rotate=False)
         )
 
     def run(self, batches):

@@ -63,7 +63,7 @@ def write(folder, scenes):
 
 def ours(folder, output):
     """Prepares the data set with the package."""
-    from keras_deeplab.data.named import prepared
+    from keras_deeplab.data.datasets.registry import prepared
 
     prepared("potsdam", data_dir=output, manual_dir=folder)
 

@@ -45,7 +45,7 @@ def measure(reader, path):
         def read():
             return torch.load(path, mmap=False, weights_only=True)["state_dict"]
     else:
-        from keras_deeplab.checkpoints.torch_files import read_torch_checkpoint
+        from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
 
         def read():
             return read_torch_checkpoint(path).state_dict

@@ -47,7 +47,7 @@ def our_step(variant, dtype, folder):
 
     import keras_deeplab as kd
     from keras_deeplab.checkpoints.state_dict import to_state_dict
-    from keras_deeplab.training.steady_sums import steady_sums
+    from keras_deeplab.training.loop.deterministic import deterministic_gradients
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if dtype == "bfloat16" else dtype)
@@ -57,7 +57,7 @@ def our_step(variant, dtype, folder):
     images, labels = batch()
 
     def step():
-        with steady_sums():  # as keras_deeplab.train does
+        with deterministic_gradients():  # as keras_deeplab.train does
             return float(model.train_on_batch(images, labels))
 
     return step

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from keras_deeplab.data import augment, from_folder, read_class_table
-from keras_deeplab.data.pictures import blend
+from keras_deeplab.data.drawing import blend
 
 ROOT = pathlib.Path(__file__).parents[1]
 DUBAI = ROOT / "examples/dubai"

@@ -11,20 +11,20 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CheckpointError": "keras_deeplab.checkpoints.errors",
-    "DownloadError": "keras_deeplab.cache",
+    "DownloadError": "keras_deeplab.downloads.cache",
     "Recipe": "keras_deeplab.training.recipe",
-    "build": "keras_deeplab.builder",
+    "build": "keras_deeplab.zoo.builder",
     "compile_for_training": "keras_deeplab.training.recipe",
     "evaluate": "keras_deeplab.evaluation.dataset",
-    "info": "keras_deeplab.manifest",
-    "list_models": "keras_deeplab.manifest",
+    "info": "keras_deeplab.zoo.manifest",
+    "list_models": "keras_deeplab.zoo.manifest",
     "list_variants": "keras_deeplab.models.variants",
-    "load": "keras_deeplab.zoo",
+    "load": "keras_deeplab.zoo.loader",
     "load_state_dict": "keras_deeplab.checkpoints.state_dict",
     "load_weights": "keras_deeplab.checkpoints.loading",
     "predict": "keras_deeplab.prediction.image",
-    "read_torch_checkpoint": "keras_deeplab.checkpoints.torch_files",
-    "train": "keras_deeplab.training.loop",
+    "read_torch_checkpoint": "keras_deeplab.checkpoints.pytorch.reader",
+    "train": "keras_deeplab.training.loop.run",
 }
 _MODULES = {
     "callbacks": "keras_deeplab.training.callbacks",

@@ -4,8 +4,7 @@ import pathlib
 
 import click
 
-from keras_deeplab.cli import Command
-from keras_deeplab.evaluation_options import (
+from keras_deeplab.commands.evaluation_options import (
     PROTOCOL,
     check_same_classes,
     evaluated_images,
@@ -14,6 +13,7 @@ from keras_deeplab.evaluation_options import (
     protocol_named,
     protocol_options,
 )
+from keras_deeplab.commands.group import Command
 
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
@@ -31,13 +31,13 @@ def command(a, b, protocol_b, json_file, **options):
     The difference of each class has an interval from a paired bootstrap over the images. With
     --protocol-b, A and B may be the same model.
     """
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
+    from keras_deeplab._internal.files import write_json
     from keras_deeplab.evaluation.comparison import compare
     from keras_deeplab.evaluation.tables import print_comparison
-    from keras_deeplab.files import write_json
-    from keras_deeplab.zoo import image_format, open_model
+    from keras_deeplab.zoo.loader import image_format, open_model
 
     protocol = make_protocol(options)
     other = protocol_named(protocol_b, options) if protocol_b else protocol

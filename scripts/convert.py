@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from keras_deeplab.cli import Command
+from keras_deeplab.commands.group import Command
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
@@ -26,14 +26,14 @@ def command(file, variant, output, to_torch, parity, reference, report):
     """
     if not (output or parity):
         raise click.UsageError("Nothing to do: give --output, --parity or both.")
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
+    from keras_deeplab._internal.files import write_json
     from keras_deeplab.checkpoints.inspection import build_for
     from keras_deeplab.checkpoints.keras_files import save_keras_weights
+    from keras_deeplab.checkpoints.pytorch.writer import write_torch_checkpoint
     from keras_deeplab.checkpoints.state_dict import to_state_dict
-    from keras_deeplab.checkpoints.torch_writer import write_torch_checkpoint
-    from keras_deeplab.files import write_json
 
     model = build_for(file, variant)
     if output and to_torch:

@@ -2,18 +2,18 @@
 
 import click
 
-from keras_deeplab.cli import Command
+from keras_deeplab.commands.group import Command
 
 
 @click.command("download", cls=Command)
 @click.argument("names", nargs=-1, required=True)
 def command(names):
     """Fetch, check and convert the weights of zoo models, for later use without network."""
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
-    from keras_deeplab.manifest import info
-    from keras_deeplab.trained_weights import trained_weights
+    from keras_deeplab.zoo.manifest import info
+    from keras_deeplab.zoo.trained_weights import trained_weights
 
     for name in names:
         click.echo(f"{name}: {trained_weights(name, info(name))}")

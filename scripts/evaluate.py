@@ -5,14 +5,14 @@ import shlex
 
 import click
 
-from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import arguments
-from keras_deeplab.evaluation_options import (
+from keras_deeplab.commands.data_options import arguments
+from keras_deeplab.commands.evaluation_options import (
     evaluated_images,
     make_protocol,
     open_labelled,
     protocol_options,
 )
+from keras_deeplab.commands.group import Command
 
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
@@ -29,12 +29,12 @@ def command(model, json_file, report, **options):
     The images are the val split of a prepared data set (--dataset), folders, or a CSV file. Files
     are read as the run read them: --bands and --value-range are for files of other form.
     """
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
+    from keras_deeplab._internal.files import write_json
     from keras_deeplab.evaluation.assessment import assess
     from keras_deeplab.evaluation.tables import print_summary
-    from keras_deeplab.files import write_json
 
     protocol = make_protocol(options)
     network, table, images = open_labelled(model, options)

@@ -4,14 +4,14 @@ import json
 
 import click
 
-from keras_deeplab.cli import Command
+from keras_deeplab.commands.group import Command
 
 
 @click.command("info", cls=Command)
 @click.argument("name")
 def command(name):
     """Print the zoo entry NAME as JSON."""
-    from keras_deeplab.manifest import info
+    from keras_deeplab.zoo.manifest import info
 
     click.echo(json.dumps(info(name), indent=1))
 

@@ -2,7 +2,7 @@
 
 import click
 
-from keras_deeplab.cli import Command
+from keras_deeplab.commands.group import Command
 
 
 @click.command("list", cls=Command)
@@ -12,7 +12,7 @@ def command(pattern):
     from rich.console import Console
     from rich.table import Table
 
-    from keras_deeplab.manifest import info, list_models
+    from keras_deeplab.zoo.manifest import info, list_models
 
     listing = Table()
     for title in ("name", "data", "classes", "mIoU", "MB", "weights"):
@@ -44,7 +44,7 @@ def miou(entry):
 
 def where(name, entry):
     """Whether the weights are bundled, cached, to be fetched, or not public."""
-    from keras_deeplab.manifest import cached_weights
+    from keras_deeplab.zoo.manifest import cached_weights
 
     if entry["status"] == "published":
         return "cached" if cached_weights(name, entry).exists() else "to be fetched"

@@ -2,9 +2,9 @@
 
 import click
 
-from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import FOLDER
-from keras_deeplab.evaluation_options import PROTOCOL, evaluated_images, open_labelled
+from keras_deeplab.commands.data_options import FOLDER
+from keras_deeplab.commands.evaluation_options import PROTOCOL, evaluated_images, open_labelled
+from keras_deeplab.commands.group import Command
 
 
 @click.command("measure", cls=Command)
@@ -24,11 +24,11 @@ def command(context, name, protocols, zoo, **options):
 
     Each protocol is written as soon as it is done: an interrupted run goes on with --protocol.
     """
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
-    from keras_deeplab.measuring import measure, read_entry
-    from keras_deeplab.resources import zoo_dir
+    from keras_deeplab._internal.resources import zoo_dir
+    from keras_deeplab.publishing.measuring import measure, read_entry
 
     zoo = zoo or zoo_dir()
     entry = read_entry(zoo, name)

@@ -4,9 +4,9 @@ import pathlib
 
 import click
 
-from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import FILE
-from keras_deeplab.evaluation_options import view_options
+from keras_deeplab.commands.data_options import FILE
+from keras_deeplab.commands.evaluation_options import view_options
+from keras_deeplab.commands.group import Command
 
 OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
@@ -19,17 +19,17 @@ OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 @view_options()
 def command(image, model, output, mask, flip, scales, window, stride):
     """Predict the class of every pixel of IMAGE and print the area of each class."""
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
     import numpy as np
 
-    from keras_deeplab.data.images import read_image
-    from keras_deeplab.files import written_whole
+    from keras_deeplab._internal.files import atomic_write
+    from keras_deeplab.data.files.images import read_image
     from keras_deeplab.prediction.image import predict
     from keras_deeplab.prediction.overlay import as_picture, draw_overlay, palette_png
     from keras_deeplab.prediction.protocols import parse_scales
-    from keras_deeplab.zoo import image_format, open_model
+    from keras_deeplab.zoo.loader import image_format, open_model
 
     pixels = read_image(image, image_format(model))
     network, table = open_model(model)
@@ -38,10 +38,10 @@ def command(image, model, output, mask, flip, scales, window, stride):
     )
     labels = probabilities.argmax(-1).astype(np.uint8)
     if output:
-        with written_whole(output) as path:
+        with atomic_write(output) as path:
             draw_overlay(as_picture(pixels), labels, table).save(path)
     if mask:
-        with written_whole(mask) as path:
+        with atomic_write(mask) as path:
             palette_png(labels, table).save(path)
     print_areas(labels, table)
 

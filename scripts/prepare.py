@@ -4,7 +4,7 @@ import pathlib
 
 import click
 
-from keras_deeplab.cli import Command
+from keras_deeplab.commands.group import Command
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
@@ -12,7 +12,7 @@ OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 
 @click.command("prepare", cls=Command)
 @click.argument("name")
-@click.option("--manual-dir", type=FOLDER, help="Originals, as zip files or unpacked.")
+@click.option("--manual-dir", type=FOLDER, help="SourceFiles, as zip files or unpacked.")
 @click.option("--data-dir", type=OUTPUT, help="Prepared data sets; ~/tensorflow_datasets if none.")
 @click.option("--dry-run", is_flag=True, help="Only say what was found and would be made.")
 @click.option("--check", is_flag=True, help="Count the labels and draw a contact sheet.")
@@ -30,10 +30,10 @@ def command(name, manual_dir, data_dir, dry_run, check, output):
     originals are read from --manual-dir; LoveDA is downloaded when it is not there. Nothing is
     stored unless all of it could be made.
     """
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
-    from keras_deeplab.data.named import dataset_builder, prepared
+    from keras_deeplab.data.datasets.registry import dataset_builder, prepared
 
     if dry_run:
         print_plan(dataset_builder(name, data_dir=data_dir), manual_dir)
@@ -51,7 +51,7 @@ def print_plan(builder, manual_dir):
     from rich.console import Console
     from rich.table import Table
 
-    from keras_deeplab.data.originals import files_below
+    from keras_deeplab.data.datasets.source_files import files_below
 
     if manual_dir is None:
         raise ValueError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
@@ -76,19 +76,19 @@ def check_split(builder, split, output):
     """Prints the counts of a split and writes its contact sheet."""
     import tqdm
 
-    from keras_deeplab.data.named import read
-    from keras_deeplab.data.pictures import contact_sheet
+    from keras_deeplab._internal.files import atomic_write
+    from keras_deeplab.data.datasets.registry import read
+    from keras_deeplab.data.drawing import contact_sheet
     from keras_deeplab.data.summary import summarise
-    from keras_deeplab.files import written_whole
 
-    table = builder.RECORD.classes
+    table = builder.SPEC.classes
     dataset = read(builder, split)
     bar = tqdm.tqdm(dataset, desc=f"{split} labels", total=len(dataset), unit=" tiles", leave=False)
     summary = summarise(bar, len(table), total=len(dataset))
     print_summary(builder, split, summary)
     sheet = contact_sheet(summary.samples, table, [f"{share:.1%}" for share in summary.shares])
     path = output / f"{builder.name}_{builder.builder_config.name}_{split}.png"
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         sheet.save(beside)
     click.echo(f"Contact sheet: {path}")
 
@@ -107,7 +107,7 @@ def print_summary(builder, split, summary):
         title=f"{split}: {summary.images:,} of {full:,} tiles",
     )
     rows = zip(
-        builder.RECORD.classes.names,
+        builder.SPEC.classes.names,
         summary.pixels,
         summary.shares,
         summary.class_weights,

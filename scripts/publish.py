@@ -6,9 +6,9 @@ import shutil
 
 import click
 
-from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import FILE, FOLDER
-from keras_deeplab.evaluation_options import PROTOCOL, evaluated_images, open_labelled
+from keras_deeplab.commands.data_options import FILE, FOLDER
+from keras_deeplab.commands.evaluation_options import PROTOCOL, evaluated_images, open_labelled
+from keras_deeplab.commands.group import Command
 
 
 @click.command("publish", cls=Command)
@@ -20,17 +20,17 @@ from keras_deeplab.evaluation_options import PROTOCOL, evaluated_images, open_la
 @click.pass_context
 def command(context, run, name, about, zoo, **options):
     """Add the best weights of RUN to the zoo as NAME, measured on the validation images."""
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
+    from keras_deeplab._internal.resources import zoo_dir
     from keras_deeplab.checkpoints.keras_files import save_keras_weights
     from keras_deeplab.checkpoints.loading import load_weights
-    from keras_deeplab.data.images import ImageFormat
+    from keras_deeplab.data.files.images import ImageFormat
     from keras_deeplab.evaluation.dataset import evaluate
-    from keras_deeplab.measuring import measure
-    from keras_deeplab.resources import zoo_dir
-    from keras_deeplab.run_record import read_run
-    from keras_deeplab.zoo import image_format
+    from keras_deeplab.publishing.measuring import measure
+    from keras_deeplab.zoo.loader import image_format
+    from keras_deeplab.zoo.run_folders import read_run
 
     zoo = zoo or zoo_dir()
     if image_format(run) != ImageFormat():
@@ -48,8 +48,8 @@ def command(context, run, name, about, zoo, **options):
 
 def make_entry(about, run, weights, zoo):
     """The manifest entry of a run, before it is measured."""
-    from keras_deeplab.manifest import file_sha256
     from keras_deeplab.models.layers import MEAN, STD
+    from keras_deeplab.zoo.manifest import file_sha256
 
     licence = about.pop("weights_licence")
     return {
@@ -73,7 +73,7 @@ def make_entry(about, run, weights, zoo):
 
 def copy_log(run, entry, zoo, name):
     """Puts the run's history beside those of earlier stages, as the last stage of training."""
-    from keras_deeplab.run_record import read_run
+    from keras_deeplab.zoo.run_folders import read_run
 
     log = pathlib.Path("logs") / f"{name}.csv"
     (zoo / "logs").mkdir(exist_ok=True)

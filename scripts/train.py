@@ -9,8 +9,7 @@ import sys
 
 import click
 
-from keras_deeplab.cli import Command
-from keras_deeplab.cli_options import (
+from keras_deeplab.commands.data_options import (
     FILE,
     OUTPUT,
     REPEATED,
@@ -24,8 +23,9 @@ from keras_deeplab.cli_options import (
     open_classes,
     open_dataset,
 )
-from keras_deeplab.recipe_options import make_recipe, recipe_options, recipe_text
-from keras_deeplab.run_record import RUN_RECORD, read_run
+from keras_deeplab.commands.group import Command
+from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
+from keras_deeplab.zoo.run_folders import RUN_RECORD, read_run
 
 
 def option(*names, **settings):
@@ -81,7 +81,7 @@ def command(context, output, resume, show_recipe, **options):
     no turns).
     """
     if show_recipe:
-        from keras_deeplab.quiet import import_tensorflow
+        from keras_deeplab.commands.startup import import_tensorflow
 
         import_tensorflow()
         click.echo(recipe_text(run_recipe(context, options)))
@@ -92,11 +92,12 @@ def command(context, output, resume, show_recipe, **options):
     if options["workers"] and options["strategy"] != "multiworker":
         raise click.UsageError("--workers starts the processes of --strategy multiworker.")
     if options["workers"] and "TF_CONFIG" not in os.environ:
-        from keras_deeplab.training.workers import run_workers
+        from keras_deeplab.training.distributed.workers import run_workers
 
         context.exit(
             run_workers(
-                [sys.executable, "-m", "keras_deeplab.cli", *arguments("train")], options["workers"]
+                [sys.executable, "-m", "keras_deeplab.commands", *arguments("train")],
+                options["workers"],
             )
         )
     train_here(context, output, resume, options)
@@ -105,13 +106,13 @@ def command(context, output, resume, show_recipe, **options):
 
 def train_here(context, output, resume, options):
     """Trains in this process, alone or as one of several workers."""
-    from keras_deeplab.quiet import import_tensorflow
+    from keras_deeplab.commands.startup import import_tensorflow
 
     strategy = import_tensorflow(lambda: strategy_named(options["strategy"]))
-    from keras_deeplab.data.bad_files import BadFiles
-    from keras_deeplab.data.batches import kept_in_memory
-    from keras_deeplab.training.distribution import is_chief
-    from keras_deeplab.training.loop import train
+    from keras_deeplab.data.augmentation.batches import cache_if_small
+    from keras_deeplab.data.files.bad_files import BadFiles
+    from keras_deeplab.training.distributed.strategies import is_chief
+    from keras_deeplab.training.loop.run import train
 
     table = open_classes(options)
     if table is None:
@@ -138,7 +139,7 @@ def train_here(context, output, resume, options):
             recipe=recipe,
             output=output,
             classes=table,
-            validation=validation and kept_in_memory(validation),
+            validation=validation and cache_if_small(validation),
             validate_every=options["validate_every"],
             save_every=options["save_every"],
             resume=resume,
@@ -150,7 +151,7 @@ def train_here(context, output, resume, options):
 
 def strategy_named(name):
     """The strategy of `--strategy`."""
-    from keras_deeplab.training.distribution import make_strategy
+    from keras_deeplab.training.distributed.strategies import make_strategy
 
     return make_strategy(name)
 
@@ -169,10 +170,10 @@ def make_model(options, num_classes, seed, strategy):
     """The model under its precision, with random weights, those of a file or of a zoo entry."""
     import keras
 
-    from keras_deeplab.builder import build
-    from keras_deeplab.data.images import ImageFormat
-    from keras_deeplab.manifest import list_models
-    from keras_deeplab.zoo import load
+    from keras_deeplab.data.files.images import ImageFormat
+    from keras_deeplab.zoo.builder import build
+    from keras_deeplab.zoo.loader import load
+    from keras_deeplab.zoo.manifest import list_models
 
     keras.utils.set_random_seed(seed)
     keras.mixed_precision.set_dtype_policy(options["precision"])
@@ -191,9 +192,9 @@ def make_model(options, num_classes, seed, strategy):
 
 def note_run(context, output, resume, table, recipe, options):
     """Writes the run's record; when resuming, checks that the options are those of the run."""
-    from keras_deeplab.files import write_json
-    from keras_deeplab.training.record import environment, git_revision
-    from keras_deeplab.training.run_folder import RunFolder
+    from keras_deeplab._internal.files import write_json
+    from keras_deeplab.training.loop.provenance import environment, git_revision
+    from keras_deeplab.training.loop.run_folder import RunFolder
 
     model = {name: options[name] for name in ("variant", "bands", "value_range")}
     settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
@@ -222,7 +223,7 @@ def note_run(context, output, resume, table, recipe, options):
 
 def data_of(options):
     """Hashes of the files of training and validation."""
-    from keras_deeplab.training.record import data_record
+    from keras_deeplab.training.loop.provenance import data_record
 
     files = {
         "train": dataset_files(options, named_split="train"),

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from keras_deeplab import results
+from keras_deeplab.publishing import results_table
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,5 +43,5 @@ def test_linked_files_exist():
 
 def test_results_table_is_the_manifests():
     text = (ROOT / "README.md").read_text()
-    assert results.results_table() in text
-    assert results.renew(text) == text
+    assert results_table.results_table() in text
+    assert results_table.update_readme(text) == text

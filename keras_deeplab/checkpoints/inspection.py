@@ -5,7 +5,7 @@ import pathlib
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.keras_files import layer_shapes
 from keras_deeplab.checkpoints.loading import TORCH_SUFFIXES, load_weights
-from keras_deeplab.checkpoints.torch_files import read_torch_checkpoint
+from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
 from keras_deeplab.models.deeplab import build_model
 
 

@@ -14,10 +14,10 @@ import h5py
 import keras
 import numpy as np
 
+from keras_deeplab._internal.files import atomic_write
 from keras_deeplab.checkpoints.channels import FIRST_CONVOLUTION, adapt_channels, is_adaptable
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.state_dict import AUXILIARY_PREFIX, report_mismatch
-from keras_deeplab.files import written_whole
 
 FIRST_KERNEL = f"{FIRST_CONVOLUTION.replace('.', '-')}/0"
 ARCHIVE_MEMBER = "model.weights.h5"  # the weights within a .keras file
@@ -89,12 +89,12 @@ def save_keras_weights(model, path, *, dtype="float32"):
     """
     # The same layers, never compiled.
     twin = keras.Model(model.inputs, model.output, name=model.name)
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         twin.save_weights(beside)
         if dtype == "float32":
             return
         with (
-            written_whole(beside) as narrow,
+            atomic_write(beside) as narrow,
             h5py.File(beside) as source,
             h5py.File(narrow, "w") as target,
         ):

@@ -5,8 +5,8 @@ import pathlib
 
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.keras_files import load_keras_weights
+from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
 from keras_deeplab.checkpoints.state_dict import BACKBONE_PREFIX, load_backbone, load_state_dict
-from keras_deeplab.checkpoints.torch_files import read_torch_checkpoint
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".pth", ".pt")

@@ -9,17 +9,17 @@ import importlib
 import keras_deeplab.data.datasets  # noqa: F401, registers the builders
 
 _HOMES = {
-    "BadFiles": "keras_deeplab.data.bad_files",
+    "BadFiles": "keras_deeplab.data.files.bad_files",
     "ClassTable": "keras_deeplab.data.class_table",
-    "RandomWindows": "keras_deeplab.data.windows",
-    "augment": "keras_deeplab.data.batches",
-    "classes": "keras_deeplab.data.named",
-    "from_csv": "keras_deeplab.data.folder",
-    "from_folder": "keras_deeplab.data.folder",
-    "list_datasets": "keras_deeplab.data.named",
-    "load": "keras_deeplab.data.named",
+    "RandomWindows": "keras_deeplab.data.files.windows",
+    "augment": "keras_deeplab.data.augmentation.batches",
+    "classes": "keras_deeplab.data.datasets.registry",
+    "from_csv": "keras_deeplab.data.files.folder",
+    "from_folder": "keras_deeplab.data.files.folder",
+    "list_datasets": "keras_deeplab.data.datasets.registry",
+    "load": "keras_deeplab.data.datasets.registry",
     "read_class_table": "keras_deeplab.data.class_table",
-    "training_batches": "keras_deeplab.data.batches",
+    "training_batches": "keras_deeplab.data.augmentation.batches",
 }
 
 __all__ = sorted(_HOMES)

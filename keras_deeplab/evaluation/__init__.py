@@ -1,0 +1,1 @@
+"""Labelled images in, numbers out: metrics, boundaries, calibration, bootstrap, comparison."""

@@ -1,14 +1,14 @@
 """Everything that is measured of a model over a labelled dataset, in one pass."""
 
+from keras_deeplab._internal.files import without_nan
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.bootstrap import Bootstrap
 from keras_deeplab.evaluation.boundary import BoundaryMetrics
 from keras_deeplab.evaluation.calibration import Calibration
-from keras_deeplab.evaluation.images import ImageScores
+from keras_deeplab.evaluation.image_scores import ImageScores
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.evaluation.predictions import named_in_errors, predictions
-from keras_deeplab.evaluation.report import write_report
-from keras_deeplab.files import without_nan
+from keras_deeplab.evaluation.report.page import write_report
 
 LEVEL = 0.95  # of the intervals
 

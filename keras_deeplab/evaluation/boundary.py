@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.evaluation.metrics import check_classes, check_settings, derive, mean_of_defined
+from keras_deeplab.evaluation.metrics import check_classes, check_settings, derive, nanmean
 
 _GROUP = 8  # classes whose contours are widened at once, a bit of a byte each
 
@@ -138,8 +138,8 @@ class BoundaryMetrics:
             fscore = np.nan_to_num(2 * precision * recall / (precision + recall))
         fscore[labelled + predicted == 0] = np.nan
         return {
-            "mBoundaryIoU": float(mean_of_defined(iou)),
-            "mBoundaryFscore": float(mean_of_defined(fscore)),
+            "mBoundaryIoU": float(nanmean(iou)),
+            "mBoundaryFscore": float(nanmean(fscore)),
             "per_class": {
                 "BoundaryIoU": iou.tolist(),
                 "BoundaryFscore": fscore.tolist(),

@@ -2,10 +2,10 @@
 
 import itertools
 
+from keras_deeplab._internal.files import without_nan
 from keras_deeplab.evaluation.assessment import LEVEL, Assessment
 from keras_deeplab.evaluation.bootstrap import paired_difference
 from keras_deeplab.evaluation.predictions import predictions, single_images
-from keras_deeplab.files import without_nan
 
 
 def compare(contenders, dataset, table, *, names=None):

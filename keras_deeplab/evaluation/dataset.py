@@ -17,7 +17,7 @@ def evaluate(
     flip=False,
     window=None,
     stride=None,
-    test_scale=None,
+    test_size=None,
     protocol=None,
     ignore_index=IGNORE_INDEX,
 ):
@@ -33,7 +33,7 @@ def evaluate(
         flip: Whether each scale is also predicted mirrored.
         window: Side of sliding windows, or `(height, width)`; `None` for whole images.
         stride: Step of the windows.
-        test_scale: Two lengths in pixels that each image is fitted into before `scales` apply, see
+        test_size: Two lengths in pixels that each image is fitted into before `scales` apply, see
             `prediction.protocols.Protocol`; `None` keeps its size.
         protocol: `"published"`, `"published_ms_flip"`, `"whole_scene"`, or a `Protocol`, instead of
             scales, flip, window and stride.
@@ -46,13 +46,13 @@ def evaluate(
         ValueError: When an option is invalid; when an image or its label does not fit, which its
             number in the dataset names.
     """
-    given = Protocol(scales=scales, flip=flip, window=window, stride=stride, test_scale=test_scale)
+    given = Protocol(scales=scales, flip=flip, window=window, stride=stride, test_size=test_size)
     if protocol is None:
         protocol = given
     else:
         if isinstance(protocol, str):
-            protocol = get_protocol(protocol, test_scale=test_scale)
-            given = dataclasses.replace(given, test_scale=None)
+            protocol = get_protocol(protocol, test_size=test_size)
+            given = dataclasses.replace(given, test_size=None)
         if given != Protocol():
             raise ValueError("protocol stands instead of scales, flip, window and stride.")
     return evaluate_views(model, dataset, num_classes, protocol, ignore_index=ignore_index)[-1]

@@ -127,14 +127,14 @@ def derive(confusion):
         }
         overall = {
             "aAcc": intersect.sum(axis=-1) / pixels,
-            **{f"m{name}": mean_of_defined(values) for name, values in per_class.items()},
+            **{f"m{name}": nanmean(values) for name, values in per_class.items()},
             "fwIoU": np.sum(labelled * np.where(labelled > 0, iou, 0), axis=-1) / pixels,
             "microIoU": intersect.sum(axis=-1) / union.sum(axis=-1),
         }
     return overall, per_class
 
 
-def mean_of_defined(values):
+def nanmean(values):
     """Mean over the last axis of what is not NaN; NaN, without a warning, where all is."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

@@ -1,0 +1,1 @@
+"""One image in, class probabilities out: protocols, views, overlay."""

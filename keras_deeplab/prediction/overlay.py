@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.data.pictures import (
+from keras_deeplab.data.drawing import (
     LEGEND_STEP,
     LEGEND_WIDTH,
     MARGIN,

@@ -18,7 +18,7 @@ class Protocol:
             logits of windows are averaged. `None` predicts each view at once.
         stride: `(vertical, horizontal)` step of the windows, or one number; three quarters of the
             window by default.
-        test_scale: Two lengths in pixels that an image is fitted into before `scales` apply: its
+        test_size: Two lengths in pixels that an image is fitted into before `scales` apply: its
             longer side into the greater, its shorter into the lesser, keeping their ratio, as
             mmsegmentation's `Resize` does; smaller images grow. `None` keeps the size.
 
@@ -31,7 +31,7 @@ class Protocol:
     flip: bool = False
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
-    test_scale: tuple[int, int] | None = None
+    test_size: tuple[int, int] | None = None
 
     def __post_init__(self):
         if not len(self.scales) or min(self.scales) <= 0:
@@ -39,7 +39,7 @@ class Protocol:
         if self.window is None and self.stride is not None:
             raise ValueError(f"stride={self.stride!r} needs a window.")
         self._set("scales", tuple(float(scale) for scale in self.scales))
-        for field in ("window", "stride", "test_scale"):
+        for field in ("window", "stride", "test_size"):
             self._set(field, _pair(field, getattr(self, field)))
         if self.window is None:
             return
@@ -53,8 +53,8 @@ class Protocol:
 
     def view_size(self, height, width, scale):
         """Height and width in pixels of the view of an image at one of the scales."""
-        if self.test_scale is not None:
-            longer, shorter = max(self.test_scale), min(self.test_scale)
+        if self.test_size is not None:
+            longer, shorter = max(self.test_size), min(self.test_size)
             scale *= min(longer / max(height, width), shorter / min(height, width))
         return int(height * scale + 0.5), int(width * scale + 0.5)
 
@@ -66,8 +66,8 @@ class Protocol:
                 f"Each image is predicted by windows of {_sides(self.window)} pixels every "
                 f"{_sides(self.stride)}"
             )
-        if self.test_scale is not None:
-            words += f", resized to fit {_sides(self.test_scale)}"
+        if self.test_size is not None:
+            words += f", resized to fit {_sides(self.test_size)}"
         factors = ", ".join(f"{scale:g}" for scale in self.scales)
         words += f", at scale {factors}" if len(self.scales) == 1 else f", at scales {factors}"
         return f"{words}{', also mirrored' if self.flip else ''}."
@@ -108,14 +108,14 @@ PROTOCOLS = {
 }
 
 
-def get_protocol(name, *, test_scale=None):
+def get_protocol(name, *, test_size=None):
     """A protocol by name.
 
     Args:
         name: `"published"`, each image at once at one scale; `"published_ms_flip"`, the mean over
             six scales and their mirrored views; both as mmsegmentation tests for its table of
             DeepLabV3+. `"whole_scene"`, an undivided scene by overlapping windows at its own size.
-        test_scale: Test scale of the data set for the two published ones, see `Protocol`.
+        test_size: Test scale of the data set for the two published ones, see `Protocol`.
 
     Raises:
         ValueError: Lists the names when `name` is none of them.
@@ -123,14 +123,14 @@ def get_protocol(name, *, test_scale=None):
     if name not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}.")
     protocol = PROTOCOLS[name]
-    return protocol if protocol.window else dataclasses.replace(protocol, test_scale=test_scale)
+    return protocol if protocol.window else dataclasses.replace(protocol, test_size=test_size)
 
 
 def named(protocol):
     """The same protocol under its name in `PROTOCOLS`, if it is one of those."""
     for name in PROTOCOLS:
         if dataclasses.replace(protocol, name=name) == get_protocol(
-            name, test_scale=protocol.test_scale
+            name, test_size=protocol.test_size
         ):
             return dataclasses.replace(protocol, name=name)
     return protocol

@@ -1,0 +1,1 @@
+"""What a training optimises and how: recipe, losses, optimizers, callbacks."""

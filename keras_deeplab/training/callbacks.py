@@ -6,7 +6,7 @@ import numpy as np
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.dataset import evaluate_views
 from keras_deeplab.prediction.protocols import Protocol
-from keras_deeplab.training.distribution import (
+from keras_deeplab.training.distributed.strategies import (
     local_devices,
     strategy_of,
     sum_over_workers,

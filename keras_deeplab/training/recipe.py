@@ -33,7 +33,7 @@ class Recipe:
         schedule: `"poly"` (power 0.9) or `"cosine"`.
         warmup: Steps over which the rate first rises from 0.
         weight_decay: L2 factor of SGD, decoupled decay of AdamW.
-        backbone_rate: Factor on the learning rate of the backbone.
+        backbone_lr_factor: Factor on the learning rate of the backbone.
         clip_norm: Largest norm of all gradients of a device together, or `None`.
         accumulate: Batches whose gradients are averaged for one update. Steps, warm-up and
             averages go on counting batches.
@@ -48,8 +48,8 @@ class Recipe:
         freeze_batch_norm: Whether batch norm keeps its statistics and factors: for batches too
             small to have statistics of their own.
         patience: Validations without a better mIoU after which the run ends, or `None`.
-        scale: Long and short side that ratio 1 resizes to, or `None` for the image's own size.
-        scales: Lowest and highest resize ratio of the augmentation.
+        base_size: Long and short side that ratio 1 resizes to, or `None` for the image's own size.
+        scale_range: Lowest and highest resize ratio of the augmentation.
         rotate: Whether samples are turned by right angles; the published training does not.
         augmentation: `"published"`, or `"strong"` for jittered resize and RandAugment on top.
         seed: Of data order, augmentation and dropout.
@@ -67,7 +67,7 @@ class Recipe:
     schedule: str = "poly"
     warmup: int = 0
     weight_decay: float = 5e-4
-    backbone_rate: float = 1.0
+    backbone_lr_factor: float = 1.0
     clip_norm: float | None = None
     accumulate: int = 1
     ema: float | None = None
@@ -77,8 +77,8 @@ class Recipe:
     freeze: str | None = None
     freeze_batch_norm: bool = False
     patience: int | None = None
-    scale: tuple[int, int] | None = None
-    scales: tuple[float, float] = (0.5, 2.0)
+    base_size: tuple[int, int] | None = None
+    scale_range: tuple[float, float] = (0.5, 2.0)
     rotate: bool = True
     augmentation: str = "published"
     seed: int = 0
@@ -92,10 +92,14 @@ class Recipe:
             if getattr(self, name) not in choices:
                 known = " or ".join(map(repr, choices))
                 raise ValueError(f"{name} must be {known}, got {getattr(self, name)!r}.")
-        if not 0 < self.scales[0] <= self.scales[1]:
-            raise ValueError(f"scales must be two rising positive factors, got {self.scales!r}.")
-        if self.scale is not None and min(self.scale) < 1:
-            raise ValueError(f"scale must be two sides of 1 pixel or more, got {self.scale!r}.")
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ValueError(
+                f"scale_range must be two rising positive factors, got {self.scale_range!r}."
+            )
+        if self.base_size is not None and min(self.base_size) < 1:
+            raise ValueError(
+                f"base_size must be two sides of 1 pixel or more, got {self.base_size!r}."
+            )
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema must lie between 0 and 1, got {self.ema!r}.")
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -121,7 +125,7 @@ RECIPES = {
         schedule="cosine",
         warmup=200,
         weight_decay=0.01,
-        backbone_rate=0.1,
+        backbone_lr_factor=0.1,
         clip_norm=1.0,
         ema=0.99,
         freeze_batch_norm=True,
@@ -134,7 +138,7 @@ RECIPES["finetune_heads"] = dataclasses.replace(
     learning_rate=1e-3,
     end_learning_rate=1e-5,
     warmup=50,
-    backbone_rate=1.0,
+    backbone_lr_factor=1.0,
     freeze="backbone",
 )
 
@@ -180,7 +184,9 @@ def strategy_scope(model):
 def make_optimizer(recipe):
     """The optimizer of a recipe with its schedule."""
     settings = {
-        "rate_factors": {} if recipe.backbone_rate == 1 else {BACKBONE: recipe.backbone_rate},
+        "rate_factors": {}
+        if recipe.backbone_lr_factor == 1
+        else {BACKBONE: recipe.backbone_lr_factor},
         "global_clipnorm": recipe.clip_norm,
         "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
         "use_ema": recipe.ema is not None,

@@ -10,8 +10,8 @@ import pytest
 from reference import golden, golden_model, read, state_dict
 
 import keras_deeplab as kd
+from keras_deeplab.checkpoints.pytorch.writer import write_torch_checkpoint
 from keras_deeplab.checkpoints.state_dict import to_state_dict
-from keras_deeplab.checkpoints.torch_writer import write_torch_checkpoint
 
 IMAGE = golden.make_input("conversion", 1, 64, 64)
 
@@ -136,7 +136,13 @@ def test_two_channels_are_refused(files):
 
 def test_the_command_converts_both_ways_and_reports(files, tmp_path):
     def convert(*arguments):
-        command = [sys.executable, "-m", "keras_deeplab.cli", "convert", *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-m",
+            "keras_deeplab.commands",
+            "convert",
+            *map(str, arguments),
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     model = golden_model(18, aux_head=True, include_preprocessing=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_deeplab import resources
+from keras_deeplab._internal import resources
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples/dubai"
 ENVIRONMENT = {**os.environ, "COLUMNS": "120"}
@@ -18,7 +18,7 @@ ENVIRONMENT.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the commands themselves keep Te
 
 
 def run(*arguments, check=True):
-    command = [sys.executable, "-m", "keras_deeplab.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "keras_deeplab.commands", *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     if check:
         assert result.returncode == 0, result.stderr
@@ -30,7 +30,7 @@ def test_help_names_every_command_without_tensorflow():
     for path in resources.scripts_dir().glob("*.py"):
         assert f"  {path.stem} " in text
     code = (
-        "import sys; from keras_deeplab.cli import main\n"
+        "import sys; from keras_deeplab.commands.group import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
     )

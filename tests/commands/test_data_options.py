@@ -10,8 +10,8 @@ from PIL import Image
 from rasters import write_raster
 
 import keras_deeplab as kd
-from keras_deeplab.data.images import ImageFormat
-from keras_deeplab.zoo import image_format, open_model
+from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.zoo.loader import image_format, open_model
 
 FORM = ("--bands", "4,1,2", "--value-range", 0, 4095)
 

@@ -5,10 +5,10 @@ import pytest
 from fakes.isprs import write_vaihingen
 from rasters import write_raster
 
-from keras_deeplab.cli_options import dataset_files, open_dataset
+from keras_deeplab.commands.data_options import dataset_files, open_dataset
 from keras_deeplab.data import load
 from keras_deeplab.data.class_table import ClassTable
-from keras_deeplab.data.images import ImageFormat
+from keras_deeplab.data.files.images import ImageFormat
 
 SCENES = ("one/a", "one/b", "two/c", "labels/a_m", "labels/b_m", "two/c_m")
 NOTHING = {

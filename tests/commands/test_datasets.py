@@ -10,7 +10,7 @@ from fakes.loveda import write_loveda
 from in_process import run
 
 from keras_deeplab import info
-from keras_deeplab.cli_options import published_training
+from keras_deeplab.commands.data_options import published_training
 from keras_deeplab.data import load
 
 FAKES = {
@@ -33,7 +33,7 @@ def test_prepare_train_evaluate(tmp_path, name):
     run("train", "--dataset", name, *data, *settings, "--output", output)
     record = json.loads((output / "run.json").read_text())
     assert record["recipe"]["rotate"] is False  # as published
-    assert record["recipe"]["scale"] == list(published_training(name)["scale"])
+    assert record["recipe"]["base_size"] == list(published_training(name)["base_size"])
     run("evaluate", output, "--dataset", name, *data, "--json", tmp_path / "metrics.json")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     labelled = sum(
@@ -47,8 +47,8 @@ def test_prepare_train_evaluate(tmp_path, name):
 
 
 def test_the_published_training_is_the_default():
-    assert published_training("isaid") == {"crop": 896, "scale": (896, 896), "rotate": False}
-    assert published_training("loveda/urban")["scale"] == (2048, 512)
+    assert published_training("isaid") == {"crop": 896, "base_size": (896, 896), "rotate": False}
+    assert published_training("loveda/urban")["base_size"] == (2048, 512)
     assert published_training(None) == {}
     for name in ("loveda", "potsdam", "vaihingen", "isaid"):
         assert published_training(name)["crop"] == info(f"r50_{name}")["crop"]

@@ -11,9 +11,9 @@ from in_process import run
 from PIL import Image
 
 import keras_deeplab as kd
-from keras_deeplab import resources
-from keras_deeplab.cards import card_text
+from keras_deeplab._internal import resources
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
+from keras_deeplab.publishing.cards import card_text
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_evaluate_names_its_protocol(trained, images, tmp_path):
     assert json.loads(numbers.read_text()) == found
     run(*command, "--flip", "--test-scale", 96, 64)
     custom = json.loads(numbers.read_text())["protocol"]
-    assert custom["name"] == "custom" and custom["test_scale"] == [96, 64]
+    assert custom["name"] == "custom" and custom["test_size"] == [96, 64]
 
 
 def test_evaluate_in_bfloat16_says_so(trained, images, tmp_path):

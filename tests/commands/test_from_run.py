@@ -5,12 +5,12 @@ import json
 import pathlib
 
 import click
+import in_process
 import pytest
 from click.testing import CliRunner
-from commands import in_process
 
 import keras_deeplab as kd
-from keras_deeplab.cli_options import (
+from keras_deeplab.commands.data_options import (
     FILE,
     OUTPUT,
     file_format,
@@ -100,7 +100,7 @@ def test_the_command_line_wins(folders):
     assert result.exit_code == 0, result.output
     assert values["rotate"] is True and values["aux_head"] is False
     assert values["bands"] == (1, 2, 3) and values["value_range"] == (0, 4095)
-    assert values["images"] == (folders / "south",) and values["scales"] == (1, 1)
+    assert values["images"] == (folders / "south",) and values["scale_range"] == (1, 1)
     run("--from-run", folders / "two", "--output", folders / "three")
     noted = [json.loads((folders / name / "run.json").read_text()) for name in ("two", "three")]
     assert noted[0] == noted[1] and noted[0]["options"]["bands"] == [1, 2, 3]

@@ -1,7 +1,7 @@
 """Small labelled images, and a network that is quick to predict them."""
 
 import numpy as np
-from training.tiny import tiny_model
+from tiny import tiny_model
 
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.evaluation.predictions import Prediction

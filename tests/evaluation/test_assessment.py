@@ -9,7 +9,7 @@ from evaluation import labelled
 
 import keras_deeplab as kd
 from keras_deeplab.evaluation.assessment import Assessment, assess
-from keras_deeplab.evaluation.images import ImageScores
+from keras_deeplab.evaluation.image_scores import ImageScores
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.prediction.protocols import Protocol
 

@@ -64,11 +64,11 @@ def test_a_protocol_by_name_is_its_options():
     np.testing.assert_array_equal(whole.confusion, expected.confusion)
 
 
-def test_small_images_grow_to_the_test_scale(model, pairs):
+def test_small_images_grow_to_the_test_size(model, pairs):
     """As a patch at the edge of an iSAID image does in the reference."""
     image, label = pairs[1]  # 48 x 48
     fitted = kd.evaluate(
-        model, [(image, label)], num_classes=6, protocol="published", test_scale=(96, 96)
+        model, [(image, label)], num_classes=6, protocol="published", test_size=(96, 96)
     )
     doubled = kd.evaluate(model, [(image, label)], num_classes=6, scales=(2.0,))
     np.testing.assert_array_equal(fitted.confusion, doubled.confusion)
@@ -81,7 +81,7 @@ def test_small_images_grow_to_the_test_scale(model, pairs):
     [
         {"protocol": "published", "flip": True},
         {"protocol": "published", "scales": (1.0, 1.5)},
-        {"protocol": Protocol(flip=True), "test_scale": (96, 96)},
+        {"protocol": Protocol(flip=True), "test_size": (96, 96)},
     ],
 )
 def test_a_protocol_stands_alone(model, pairs, options):

@@ -6,8 +6,7 @@ import json
 import pytest
 from reference import read
 
-from keras_deeplab.data.named import record
-from keras_deeplab.manifest import info, list_models
+from keras_deeplab.data.datasets.registry import dataset_spec
 from keras_deeplab.prediction.protocols import (
     PROTOCOLS,
     Protocol,
@@ -15,6 +14,7 @@ from keras_deeplab.prediction.protocols import (
     named,
     parse_protocol,
 )
+from keras_deeplab.zoo.manifest import info, list_models
 
 
 def test_the_published_protocols():
@@ -22,28 +22,28 @@ def test_the_published_protocols():
     assert get_protocol("published") == Protocol("published", (1.0,), False)
     scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     assert get_protocol("published_ms_flip") == Protocol("published_ms_flip", scales, True)
-    whole = get_protocol("whole_scene", test_scale=(896, 896))
-    assert (whole.window, whole.stride, whole.test_scale) == ((512, 512), (384, 384), None)
+    whole = get_protocol("whole_scene", test_size=(896, 896))
+    assert (whole.window, whole.stride, whole.test_size) == ((512, 512), (384, 384), None)
     with pytest.raises(ValueError, match="published, published_ms_flip, whole_scene, got 'best'"):
         get_protocol("best")
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_protocol_survives_json(name):
-    protocol = get_protocol(name, test_scale=(896, 512))
+    protocol = get_protocol(name, test_size=(896, 512))
     assert parse_protocol(json.loads(json.dumps(protocol.to_json()))) == protocol
 
 
 @pytest.mark.parametrize("name", [name for name in list_models() if "source" in info(name)])
 def test_figures_of_the_source_have_the_protocol_of_their_data_set(name):
-    test_scale = record(name.split("_")[1]).test_scale
+    test_size = dataset_spec(name.split("_")[1]).test_size
     for figure, protocol in (("mIoU", "published"), ("mIoU_ms_flip", "published_ms_flip")):
         stored = parse_protocol(info(name)["source"]["protocols"][figure])
-        assert stored == get_protocol(protocol, test_scale=test_scale)
+        assert stored == get_protocol(protocol, test_size=test_size)
 
 
 @pytest.mark.parametrize(
-    ("test_scale", "size", "scale", "expected"),
+    ("test_size", "size", "scale", "expected"),
     [
         (None, (646, 797), 0.75, (485, 598)),  # 484.5 and 597.75, plus 0.5, cut off
         ((896, 896), (896, 896), 1.75, (1568, 1568)),
@@ -53,8 +53,8 @@ def test_figures_of_the_source_have_the_protocol_of_their_data_set(name):
         ((2048, 512), (200, 1000), 1.0, (410, 2048)),  # the longer side decides
     ],
 )
-def test_sizes_of_views(test_scale, size, scale, expected):
-    assert Protocol(test_scale=test_scale).view_size(*size, scale) == expected
+def test_sizes_of_views(test_size, size, scale, expected):
+    assert Protocol(test_size=test_size).view_size(*size, scale) == expected
 
 
 def test_sizes_of_views_are_the_references():
@@ -65,7 +65,7 @@ def test_sizes_of_views_are_the_references():
 
 
 def test_a_protocol_is_found_by_what_it_does():
-    published = get_protocol("published_ms_flip", test_scale=(512, 512))
+    published = get_protocol("published_ms_flip", test_size=(512, 512))
     assert named(dataclasses.replace(published, name="custom")) == published
     assert named(Protocol()).name == "published"
     assert named(Protocol(window=512, stride=384)).name == "whole_scene"
@@ -77,7 +77,7 @@ def test_a_protocol_is_found_by_what_it_does():
     [
         ({}, "whole, at scale 1."),
         ({"scales": (0.5, 1), "flip": True}, "whole, at scales 0.5, 1, also mirrored."),
-        ({"test_scale": (896, 512)}, "whole, resized to fit 896 x 512, at scale 1."),
+        ({"test_size": (896, 512)}, "whole, resized to fit 896 x 512, at scale 1."),
         ({"window": (64, 96)}, "by windows of 64 x 96 pixels every 48 x 72, at scale 1."),
     ],
 )
@@ -94,7 +94,7 @@ def test_in_words(options, words):
         ({"window": 0}, "window takes one or two positive whole numbers, got 0"),
         ({"window": (64, 64, 64)}, "window takes one or two"),
         ({"window": 64, "stride": (64, 65)}, "must not exceed the window"),
-        ({"test_scale": 0.5}, "test_scale takes one or two|not iterable"),
+        ({"test_size": 0.5}, "test_size takes one or two|not iterable"),
     ],
 )
 def test_bad_options(options, message):

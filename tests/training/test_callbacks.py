@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from reference import golden
-from training.tiny import tiny_model
+from tiny import tiny_model
 
 import keras_deeplab as kd
 from keras_deeplab.prediction.views import logits_function

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from reference import golden
-from training.tiny import tiny_model
+from tiny import tiny_model
 
 import keras_deeplab as kd
 from keras_deeplab.training.recipe import RECIPES, make_schedule
@@ -40,7 +40,7 @@ def test_bad_recipes_are_named():
     for options, message in (
         ({"steps": 0}, "steps must be 1 or more, got 0"),
         ({"optimizer": "lamb"}, "'sgd' or 'adamw', got 'lamb'"),
-        ({"scales": (2.0, 0.5)}, "rising positive factors"),
+        ({"scale_range": (2.0, 0.5)}, "rising positive factors"),
         ({"ema": 1.0}, "between 0 and 1, got 1.0"),
         ({"clip_norm": 0}, "positive, got 0"),
         ({"steps": 10, "accumulate": 4}, "multiple of accumulate 4"),
@@ -104,7 +104,7 @@ def test_the_backbone_learns_at_its_own_rate(optimizer):
     """After one step from zero momentum the change is proportional to the rate, decay included."""
     settings = {**SGD, "optimizer": optimizer, "weight_decay": 0.5}
     before, full = trained(kd.Recipe(**settings), [batch()])
-    _, tenth = trained(kd.Recipe(**settings, backbone_rate=0.1), [batch()])
+    _, tenth = trained(kd.Recipe(**settings, backbone_lr_factor=0.1), [batch()])
     for path, start in before.items():
         if "moving" in path:
             continue

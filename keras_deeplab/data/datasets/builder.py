@@ -12,8 +12,8 @@ import tqdm
 
 from keras_deeplab.data.datasets.cutting import check_sizes, cut_scenes
 from keras_deeplab.data.datasets.scenes import find_scenes, image_size
-from keras_deeplab.data.originals import Originals, files_below
-from keras_deeplab.data.tiles import count_tiles
+from keras_deeplab.data.datasets.source_files import SourceFiles, files_below
+from keras_deeplab.data.files.grid import count_tiles
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,13 +36,13 @@ class TileConfig(tfds.core.BuilderConfig):
 class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builder of a data set that is images and labels in files of their own.
 
-    A subclass states `RECORD` and `BUILDER_CONFIGS` and implements `archives`, `splits`, `locate`
+    A subclass states `SPEC` and `BUILDER_CONFIGS` and implements `archives`, `splits`, `locate`
     and `decode`; what these get and return is said at `find_scenes` and `cut_scenes`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: typing.ClassVar = {"1.0.0": "First release."}
-    RECORD = None
+    SPEC = None
 
     def archives(self):
         """`Archive`s that this config needs."""
@@ -85,11 +85,11 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """
         archives = self.archives()
         # Kept with the builder: what is unpacked from a zip in a zip is removed with it.
-        self._originals = Originals(
+        self._sources = SourceFiles(
             paths, work_dir=self._work_dir(), nested=[archive.name for archive in archives]
         )
         return find_scenes(
-            self._originals, self.locate, self.splits(), record=self.RECORD, archives=archives
+            self._sources, self.locate, self.splits(), spec=self.SPEC, archives=archives
         )
 
     def count_tiles(self, scene):
@@ -107,16 +107,16 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return count_tiles(height, width, size, config.step or size), height * width
 
     def _info(self):
-        record = self.RECORD
+        spec = self.SPEC
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"{record.title}. {record.description} {record.label_map}",
+            description=f"{spec.title}. {spec.description} {spec.label_map}",
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
                     "label": tfds.features.LabeledImage(
                         shape=(None, None, 1),
-                        labels=list(record.classes.names),
+                        labels=list(spec.classes.names),
                         encoding_format="png",
                     ),
                     "scene": tfds.features.Text(doc="Original that the tile was cut from."),
@@ -125,9 +125,9 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 }
             ),
             supervised_keys=("image", "label"),
-            homepage=record.page,
-            citation=record.citation,
-            license=record.licence,
+            homepage=spec.page,
+            citation=spec.citation,
+            license=spec.licence,
         )
 
     def _split_generators(self, dl_manager):

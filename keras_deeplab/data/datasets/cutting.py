@@ -8,8 +8,8 @@ import os
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.data.rasters import open_raster, palette
-from keras_deeplab.data.tiles import positions
+from keras_deeplab.data.files.grid import positions
+from keras_deeplab.data.files.rasters import open_raster, palette
 
 AHEAD = 32  # tiles that are encoded while others are read
 

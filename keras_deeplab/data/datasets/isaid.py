@@ -6,8 +6,8 @@ import typing
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
 from keras_deeplab.data.datasets.cutting import decode_colors
-from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
 from keras_deeplab.data.datasets.scenes import splits_by_folder
+from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
 
 CLASSES = ClassTable(
     names=(
@@ -48,7 +48,7 @@ ARCHIVES = (
 class Isaid(LabelledScenes):
     """Builder of the iSAID patches; `tfds.load("isaid")`."""
 
-    RECORD = Record(
+    SPEC = DatasetSpec(
         title="iSAID",
         description="Aerial images of DOTA, about 800 to 13,000 pixels a side, 15 classes.",
         page="https://captain-whu.github.io/iSAID/dataset.html",
@@ -64,8 +64,8 @@ class Isaid(LabelledScenes):
         classes=CLASSES,
         label_map="Labels are colours; black is the class background.",
         crop=896,
-        scale=(896, 896),
-        test_scale=(896, 896),
+        base_size=(896, 896),
+        test_size=(896, 896),
     )
     BUILDER_CONFIGS: typing.ClassVar = [
         TileConfig(
@@ -77,7 +77,7 @@ class Isaid(LabelledScenes):
             tiles={"train": 33_978, "val": 11_644},  # as the reference states
         )
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(RECORD, ARCHIVES)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, ARCHIVES)
 
     def archives(self):
         return ARCHIVES

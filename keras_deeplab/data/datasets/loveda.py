@@ -6,14 +6,14 @@ import typing
 
 import numpy as np
 
-from keras_deeplab.cache import DownloadError
+from keras_deeplab._internal.files import file_md5
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
 from keras_deeplab.data.datasets.cutting import read_rows
-from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
 from keras_deeplab.data.datasets.scenes import splits_by_folder
-from keras_deeplab.download import source_of
-from keras_deeplab.files import file_md5
+from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
+from keras_deeplab.downloads.cache import DownloadError
+from keras_deeplab.downloads.fetch import source_of
 
 CLASSES = ClassTable(
     names=("background", "building", "road", "water", "barren", "forest", "agricultural"),
@@ -72,7 +72,7 @@ class LoveDA(LabelledScenes):
     """Builder of LoveDA; `tfds.load("loveda/all")`. Downloads itself."""
 
     name = "loveda"
-    RECORD = Record(
+    SPEC = DatasetSpec(
         title="LoveDA",
         description=(
             "Satellite images of 0.3 m of Nanjing, Changzhou and Wuhan, 1024 x 1024 pixels, urban "
@@ -91,8 +91,8 @@ class LoveDA(LabelledScenes):
         classes=CLASSES,
         label_map="Labels are 1 to 7, which become 0 to 6; 0 is no data and ignored.",
         crop=512,
-        scale=(2048, 512),
-        test_scale=(1024, 1024),
+        base_size=(2048, 512),
+        test_size=(1024, 1024),
     )
     BUILDER_CONFIGS: typing.ClassVar = [
         LoveDAConfig(name="all", description="Urban and rural scenes."),
@@ -111,7 +111,7 @@ class LoveDA(LabelledScenes):
             val=(RURAL,),
         ),
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(RECORD, ARCHIVES)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, ARCHIVES)
 
     def archives(self):
         return ARCHIVES

@@ -5,8 +5,8 @@ import re
 from keras_deeplab.data.datasets import isprs
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.cutting import decode_colors
-from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
 from keras_deeplab.data.datasets.scenes import splits_by_name
+from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
 
 # The split of the reference: the training tiles of the contest, and its test tiles.
 TRAIN = (
@@ -37,7 +37,7 @@ ARCHIVES = {
 class Potsdam(LabelledScenes):
     """Builder of the Potsdam tiles; `tfds.load("potsdam/published")`."""
 
-    RECORD = Record(
+    SPEC = DatasetSpec(
         title="ISPRS 2D Semantic Labeling Contest, Potsdam",
         description="True orthophotos of 5 cm in 38 tiles of 6000 x 6000 pixels, six classes.",
         page=f"{isprs.PAGES}/2d-sem-label-potsdam.aspx",
@@ -46,8 +46,8 @@ class Potsdam(LabelledScenes):
         classes=isprs.CLASSES,
         label_map=isprs.LABEL_MAP,
         crop=512,
-        scale=(512, 512),
-        test_scale=(512, 512),
+        base_size=(512, 512),
+        test_size=(512, 512),
     )
     BUILDER_CONFIGS = isprs.configs(
         ("rgb", "irrg"),
@@ -57,7 +57,7 @@ class Potsdam(LabelledScenes):
             "overlapping": {"train": 12_696, "val": 7406},
         },
     )
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(RECORD, ARCHIVES.values())
+    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, ARCHIVES.values())
 
     def _kinds(self):
         config = self.builder_config

@@ -6,8 +6,8 @@ import typing
 
 from PIL import Image
 
-from keras_deeplab.data.originals import Original
-from keras_deeplab.problems import listing, raise_problems
+from keras_deeplab._internal.problems import listing, raise_problems
+from keras_deeplab.data.datasets.source_files import SourceFile
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -51,24 +51,24 @@ class Scene:
 
     Args:
         name: Unique in the data set, for example `2_10` or `train/urban/1366`.
-        image: `Original` of the image.
-        label: `Original` of the label.
+        image: `SourceFile` of the image.
+        label: `SourceFile` of the label.
     """
 
     name: str
-    image: Original
-    label: Original
+    image: SourceFile
+    label: SourceFile
 
 
-def find_scenes(originals, locate, splits, *, record, archives):
+def find_scenes(sources, locate, splits, *, spec, archives):
     """Pairs images and labels and sorts them into splits.
 
     Args:
-        originals: `Originals` of the download.
-        locate: Function from the parts of an `Original` to `("image" or "label", scene name)`, or
+        sources: `SourceFiles` of the download.
+        locate: Function from the parts of a `SourceFile` to `("image" or "label", scene name)`, or
             to `None` for a file that is not needed.
         splits: Split name to `Split`.
-        record: `Record` of the data set, for errors.
+        spec: `DatasetSpec` of the data set, for errors.
         archives: `Archive`s that hold the images and labels, for errors.
 
     Returns:
@@ -78,7 +78,7 @@ def find_scenes(originals, locate, splits, *, record, archives):
         ValueError: Lists what is missing, found twice, or without its partner; says what was found
             instead and where to get the rest.
     """
-    images, labels = _located(originals, locate, record)
+    images, labels = _located(sources, locate, spec)
     names = {
         split: sorted(filter(splits[split].holds, images.keys() | labels.keys()))
         for split in splits
@@ -91,47 +91,47 @@ def find_scenes(originals, locate, splits, *, record, archives):
         ]
         if lacking:
             needed = [archive for archive in archives if set(archive.kinds) & set(lacking)]
-            raise ValueError(_missing(split, lacking, needed, originals, record))
+            raise ValueError(_missing(split, lacking, needed, sources, spec))
     wanted = sorted(set().union(*names.values()))
     raise_problems(
-        f"{record.title}: images and labels do not match",
+        f"{spec.title}: images and labels do not match",
         [f"image {images[name].name} has no label" for name in wanted if name not in labels]
         + [f"label {labels[name].name} has no image" for name in wanted if name not in images],
     )
-    _warn_of_gaps(splits, names, images, labels, record)
+    _warn_of_gaps(splits, names, images, labels, spec)
     return {
         split: [Scene(name, images[name], labels[name]) for name in names[split]] for split in names
     }
 
 
-def _located(originals, locate, record):
+def _located(sources, locate, spec):
     found = {"image": {}, "label": {}}
     doubles = []
-    for original in originals.files:
-        place = locate(original.parts)
+    for source in sources.files:
+        place = locate(source.parts)
         if place is None:
             continue
         kind, name = place
-        first = found[kind].setdefault(name, original)
-        if first is not original:
-            doubles.append(f"{kind} of {name}: {first.name} and {original.name}")
-    raise_problems(f"{record.title}: found twice, remove one of each", doubles)
+        first = found[kind].setdefault(name, source)
+        if first is not source:
+            doubles.append(f"{kind} of {name}: {first.name} and {source.name}")
+    raise_problems(f"{spec.title}: found twice, remove one of each", doubles)
     return found["image"], found["label"]
 
 
-def _missing(split, lacking, needed, originals, record):
+def _missing(split, lacking, needed, sources, spec):
     return (
-        f"{record.title}: there is no {' and no '.join(lacking)} of split {split!r}. Missing:"
-        f"{listing(needed)}\nGet them from {record.page} and put them into the folder, as they "
-        f"are or unpacked. Found instead:{listing(_contents(originals) or ['nothing'])}"
+        f"{spec.title}: there is no {' and no '.join(lacking)} of split {split!r}. Missing:"
+        f"{listing(needed)}\nGet them from {spec.page} and put them into the folder, as they "
+        f"are or unpacked. Found instead:{listing(_contents(sources) or ['nothing'])}"
     )
 
 
-def _contents(originals):
+def _contents(sources):
     """A line for each file on disk; of a zip, how many it holds and the first."""
     members = {}
-    for original in originals.files:
-        members.setdefault(original.path, []).append(original)
+    for source in sources.files:
+        members.setdefault(source.path, []).append(source)
     return [
         f"{first.name} ({first.bytes} bytes)"
         if first.member is None
@@ -140,27 +140,27 @@ def _contents(originals):
     ]
 
 
-def _warn_of_gaps(splits, names, images, labels, record):
+def _warn_of_gaps(splits, names, images, labels, spec):
     """A data set that lacks scenes is made, but nobody shall take it for the whole one."""
     for split, (_, size) in splits.items():
         if len(names[split]) != size:
             logger.warning(
                 "%s: %d of %d scenes of split %r found.",
-                record.title,
+                spec.title,
                 len(names[split]),
                 size,
                 split,
             )
     unknown = (images.keys() | labels.keys()).difference(*names.values())
     if unknown:
-        logger.warning("%s: in no split, left out: %s.", record.title, ", ".join(sorted(unknown)))
+        logger.warning("%s: in no split, left out: %s.", spec.title, ", ".join(sorted(unknown)))
 
 
-def image_size(original):
+def image_size(source):
     """Width and height of an image, from its header."""
-    with original.opened() as file:
+    with source.opened() as file:
         try:
             with Image.open(file) as image:
                 return image.size
         except Image.DecompressionBombError as error:
-            raise ValueError(f"{original.name}: {error}") from error
+            raise ValueError(f"{source.name}: {error}") from error

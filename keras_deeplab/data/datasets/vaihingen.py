@@ -5,8 +5,8 @@ import re
 from keras_deeplab.data.datasets import isprs
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.cutting import decode_colors
-from keras_deeplab.data.datasets.record import IMAGE, LABEL, Archive, Record, instructions
 from keras_deeplab.data.datasets.scenes import splits_by_name
+from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
 
 # The split of the reference: the training areas of the contest, and its test areas.
 TRAIN = tuple(
@@ -44,7 +44,7 @@ LABELS = {
 class Vaihingen(LabelledScenes):
     """Builder of the Vaihingen tiles; `tfds.load("vaihingen/published")`."""
 
-    RECORD = Record(
+    SPEC = DatasetSpec(
         title="ISPRS 2D Semantic Labeling Contest, Vaihingen",
         description=(
             "True orthophotos of 9 cm in 33 areas of about 2000 x 2500 pixels, six classes; the "
@@ -59,8 +59,8 @@ class Vaihingen(LabelledScenes):
         classes=isprs.CLASSES,
         label_map=isprs.LABEL_MAP,
         crop=512,
-        scale=(512, 512),
-        test_scale=(512, 512),
+        base_size=(512, 512),
+        test_size=(512, 512),
     )
     BUILDER_CONFIGS = isprs.configs(
         ("irrg",),
@@ -70,7 +70,7 @@ class Vaihingen(LabelledScenes):
             "overlapping": {"train": 1046, "val": 1208},
         },
     )
-    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(RECORD, [IMAGES, *LABELS.values()])
+    MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, [IMAGES, *LABELS.values()])
 
     def archives(self):
         return [IMAGES, LABELS[self.builder_config.eroded]]

@@ -1,0 +1,124 @@
+"""PyTorch checkpoints without PyTorch: `keras_deeplab.read_torch_checkpoint`.
+
+The pickle within is read by a machine of our own that executes nothing (`pickle_machine.py`).
+Tensors are views of the memory-mapped file.
+"""
+
+import dataclasses
+import mmap
+import pathlib
+
+from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.checkpoints.pytorch.containers import open_container
+from keras_deeplab.checkpoints.pytorch.known_calls import PickledArray, known_calls
+from keras_deeplab.checkpoints.pytorch.memory_budget import MemoryBudget
+from keras_deeplab.checkpoints.pytorch.pickled_values import PlainValues, shown
+from keras_deeplab.checkpoints.pytorch.tensors import TENSOR_CALLS, TensorReader, TensorReference
+
+WRAPPER_PREFIX = "module."  # of networks saved from within DataParallel
+MIN_META_VALUES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchCheckpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        state_dict: Dict of parameter names to NumPy arrays in PyTorch layout.
+        meta: Dict of metadata: dicts, lists, scalars, arrays, and stand-ins with `name`, `args`,
+            `state` and `items` for objects of other classes. Empty for a bare state dict.
+    """
+
+    state_dict: dict
+    meta: dict
+
+
+def read_torch_checkpoint(path):
+    """Reads a `.pth` file as `torch.save` writes it, without PyTorch.
+
+    Nothing in the file is executed or imported: classes and functions other than those that make
+    up tensors, dicts and NumPy values become inert stand-ins. Both formats are read, that of
+    PyTorch 1.6 and later and the one before it.
+
+    Args:
+        path: The file: a dict with the key `"state_dict"`, as mmcv and mmengine save it, or a bare
+            state dict. Other members, such as the state of the optimizer, are left unread.
+
+    Returns:
+        A `TorchCheckpoint`. The arrays of its `state_dict` are read-only views of the
+        memory-mapped file, which must not be overwritten while they are in use; copy one to change
+        it. A leading `module.` is taken off the names. Dtypes that NumPy lacks are widened:
+        bfloat16 and float8 to float32, complex32 to complex64.
+
+    Raises:
+        CheckpointError: Names the file and what is wrong with it: missing, damaged, of another
+            kind, or made to do harm.
+    """
+    path = pathlib.Path(path)
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise CheckpointError(f"{path}: {reason}.") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _read(file):
+    try:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except ValueError as error:  # how mmap refuses an empty file
+        raise CheckpointError("the file is empty.") from error
+    budget = MemoryBudget(len(data))
+    calls = known_calls(budget) | TENSOR_CALLS
+    container = open_container(data, file, calls, budget)
+    reader = TensorReader(container.storage, container.byteorder, budget)
+    tensors, meta = _parts(container.value)
+    values = PlainValues(
+        MIN_META_VALUES + 2 * container.pickle_size, lambda value: _array(value, reader)
+    )
+    return TorchCheckpoint(_state_dict(tensors, reader), values.plain(meta))
+
+
+def _parts(value):
+    """Tensors and metadata of what the file holds."""
+    if not isinstance(value, dict):
+        raise CheckpointError(
+            f"it holds {shown(value)}, not a dict. Save the state dict of the network, not the "
+            "network itself."
+        )
+    if "state_dict" not in value:
+        if value and not any(isinstance(item, TensorReference) for item in value.values()):
+            keys = ", ".join(shown(key) for key in list(value)[:8])
+            raise CheckpointError(f"it holds neither 'state_dict' nor tensors, but: {keys}.")
+        return value, {}
+    tensors, meta = value["state_dict"], value.get("meta")
+    if not isinstance(tensors, dict):
+        raise CheckpointError(f"its 'state_dict' is {shown(tensors)}, not a dict.")
+    if not isinstance(meta, dict | None):
+        raise CheckpointError(f"its 'meta' is {shown(meta)}, not a dict.")
+    return tensors, meta or {}
+
+
+def _state_dict(tensors, reader):
+    arrays = {}
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"a tensor is named by {shown(name)}, not by text.")
+        if not isinstance(tensor, TensorReference):
+            raise CheckpointError(f"{shown(name)} is {shown(tensor)}, not a plain tensor.")
+        short = name.removeprefix(WRAPPER_PREFIX)
+        if short in arrays:
+            raise CheckpointError(f"{shown(short)} is there with and without {WRAPPER_PREFIX!r}.")
+        try:
+            arrays[short] = reader.read(tensor)
+        except CheckpointError as error:
+            raise CheckpointError(f"{shown(name)}: {error}") from error
+    return arrays
+
+
+def _array(value, reader):
+    if isinstance(value, TensorReference):
+        return reader.read(value)
+    return value.array if isinstance(value, PickledArray) else None

@@ -1,0 +1,1 @@
+"""Training batches: resize, crop, flip, photometric distortion, strong augmentation."""

@@ -1,0 +1,82 @@
+"""Photometric distortion of an image, in the order and strength of the reference.
+
+Brightness; contrast here or last (a coin toss); saturation; hue. Each happens with probability
+0.5. As in the reference, a uint8 image is clipped and cut off to integers after each step, and
+saturation and hue go through OpenCV's integer HSV. A float32 image is clipped to 0..255 and never
+rounded.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from keras_deeplab.data.augmentation.hsv import adjust_hue, adjust_saturation
+
+BRIGHTNESS = (-32.0, 32.0)  # added, of 255
+CONTRAST = (0.5, 1.5)  # factor
+SATURATION = (0.5, 1.5)  # factor
+HUE = (-18.0, 18.0)  # added and cut down to an integer, of 180 steps: -18..17
+
+
+def random_photometric_distortion(window, seed):
+    """Distorts an image; the same seed gives the same result.
+
+    Args:
+        window: `(W, C, H)` uint8, or float32 0..255, of known shape: the arithmetic is compiled for
+            it. Saturation and hue are left out unless there are 3 bands, taken as RGB; brightness
+            and contrast apply to all.
+        seed: Two integers.
+
+    Returns:
+        `(W, C, H)` of the window's dtype.
+    """
+    coin_seed, strength_seed = tf.unstack(tf.random.split(seed, 2))
+    coins = tf.random.stateless_uniform([5], coin_seed) < 0.5
+    low, high = zip(BRIGHTNESS, CONTRAST, SATURATION, HUE, strict=True)
+    strengths = tf.random.stateless_uniform([4], strength_seed, low, high)
+    distort = functools.partial(_distort, window, coins[:3], strengths)
+    # A kernel for each need: saturation and hue take far longer than the rest.
+    kernels = [
+        functools.partial(distort, saturate=saturate, shift_hue=shift_hue)
+        for saturate in (False, True)
+        for shift_hue in (False, True)
+    ]
+    needed = tf.tensordot(tf.cast(coins[3:], tf.int32), [2, 1], 1)
+    return tf.stack(tf.switch_case(needed, kernels), axis=1)
+
+
+@tf.function(jit_compile=True)  # one pass over the pixels instead of one for each operation
+def _distort(window, coins, strengths, *, saturate, shift_hue):
+    contrast_first, brighten, contrast = tf.unstack(coins)
+    delta, factor, saturation, hue = tf.unstack(strengths)
+    integers = window.dtype == tf.uint8
+
+    def sometimes(coin, adjust, bands, strength):
+        adjusted = adjust(bands, strength, integers)
+        return [tf.where(coin, *pair) for pair in zip(adjusted, bands, strict=True)]
+
+    bands = tf.unstack(tf.cast(window, tf.float32), axis=1)
+    bands = sometimes(brighten, adjust_brightness, bands, delta)
+    bands = sometimes(contrast & contrast_first, adjust_contrast, bands, factor)
+    if saturate and len(bands) == 3:
+        bands = adjust_saturation(bands, saturation, integers)
+    if shift_hue and len(bands) == 3:
+        bands = adjust_hue(bands, tf.floor(hue), integers)
+    bands = sometimes(contrast & ~contrast_first, adjust_contrast, bands, factor)
+    # Stacked in here, each band would compute the arithmetic of all three.
+    return [tf.cast(band, window.dtype) for band in bands]
+
+
+def adjust_brightness(bands, delta, integers):
+    """Adds `delta`, clipped to 0..255; cut off to integers if `integers`."""
+    return [_clip(band + delta, integers) for band in bands]
+
+
+def adjust_contrast(bands, factor, integers):
+    """Multiplies by `factor`, clipped to 0..255; cut off to integers if `integers`."""
+    return [_clip(band * factor, integers) for band in bands]
+
+
+def _clip(band, integers):
+    band = tf.clip_by_value(band, 0.0, 255.0)
+    return tf.floor(band) if integers else band

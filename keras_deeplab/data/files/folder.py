@@ -1,0 +1,140 @@
+"""Images and masks in files as a `tf.data.Dataset` of (image, label)."""
+
+from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.files.checks import check_labels as check_all_labels
+from keras_deeplab.data.files.checks import check_pairs
+from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.masks import read_mask
+from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+
+
+def from_folder(
+    images,
+    masks,
+    classes,
+    *,
+    split=None,
+    mask_suffix="",
+    bands=None,
+    value_range=None,
+    windows=None,
+    check_labels=True,
+    bad_files=None,
+):
+    """Pairs images and masks by file stem.
+
+    Folders may be nested: a stem is the path in the folder without suffix, such as `north/tile_1`.
+    Hidden files are passed over.
+
+    Args:
+        images: Folder, or list of folders, of images: jpg, png, tif, GeoTIFF.
+        masks: Folder, or list of folders matching `images`, of masks with the same stems (png,
+            tif, GeoTIFF): class indices in one band, or colours (RGB or palette) when `classes`
+            has a palette.
+        classes: `ClassTable`, or a list of class names for masks of indices.
+        split: Text file with one stem per line, blank lines and `# comments` allowed: only those
+            pairs are used. `None` uses all, and then every file must have its partner.
+        mask_suffix: What the stem of a mask has behind that of its image, for example `"_mask"`.
+            With it, images and masks may lie in the same folder.
+        bands: Bands to read in the order of the channels, counted from 1 as GDAL does, for example
+            `(4, 1, 2)`; `None` for files of three bands.
+        value_range: `(low, high)`, the stored values that become 0 and 255, linearly, with what
+            lies outside clipped. Required for files of other than 8 bits.
+        windows: `RandomWindows` to read parts of large images; `None` for whole images.
+        check_labels: Whether every mask is decoded now, in blocks, so that all wrong ones are
+            listed at once. Otherwise a wrong mask is an error when it is reached.
+        bad_files: `BadFiles` that notes the files that cannot be read, now or later, and says what
+            stands in for them; `None` makes each an error.
+
+    Returns:
+        `tf.data.Dataset` of `(image, label)` of known length: `(H, W, channels)` uint8, or float32
+        with a `value_range`, 0..255; and `(H, W)` uint8 class indices with 255 for ignored pixels.
+        Whole images come in the order of the file names and may differ in size. Where an image has
+        no data (its nodata value in all bands, its mask or alpha, or NaN in any band) it is 0 and
+        its label 255; so is the label where the mask has none.
+
+    Raises:
+        ValueError: A folder without images; an image or mask without partner; files that cannot be
+            read; sizes, coordinates or coordinate systems that differ; missing bands or
+            value range; JPEG masks; labels or colours outside the class table. Lists the files.
+            With `bad_files`, those that cannot be read are an error only if no pair is left.
+        tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is reached.
+    """
+    pairs = pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix)
+    form = ImageFormat(bands, value_range)
+    return _dataset(pairs, classes, form, windows, check_labels, bad_files)
+
+
+def from_csv(
+    path,
+    classes,
+    *,
+    bands=None,
+    value_range=None,
+    windows=None,
+    check_labels=True,
+    bad_files=None,
+):
+    """Images and masks that a CSV file pairs.
+
+    Args:
+        path: CSV file with a header that has `image` and `mask`; paths are relative to the file.
+        classes: See `from_folder`, as for the other arguments.
+        bands: Bands to read.
+        value_range: Stored values that become 0 and 255.
+        windows: `RandomWindows`, or `None` for whole images.
+        check_labels: Whether every mask is decoded now.
+        bad_files: `BadFiles` for those that cannot be read, or `None`.
+
+    Returns:
+        `tf.data.Dataset` of `(image, label)` as of `from_folder`, in the order of the lines.
+
+    Raises:
+        ValueError: A CSV without those columns, missing files, an image listed twice; and what
+            `from_folder` raises.
+    """
+    form = ImageFormat(bands, value_range)
+    return _dataset(pairs_of_csv(path), classes, form, windows, check_labels, bad_files)
+
+
+def _dataset(pairs, classes, form, windows, check_labels, bad_files):
+    import tensorflow as tf
+
+    classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
+    shapes = check_pairs(pairs, form, bad_files)
+    if check_labels:
+        check_all_labels(pairs, classes, bad_files)
+    count = len(pairs) if windows is None else windows.count
+    if bad_files is not None:
+        bad_files.require_others(pairs)
+
+    def load(index):
+        if windows is None:
+            return read_pair(*pairs[index], classes, form)
+        number, *place = windows.place(int(index), shapes)
+        return read_pair(*pairs[number], classes, form, place)
+
+    def load_readable(index):
+        return load(index) if bad_files is None else bad_files.element(load, int(index), count)
+
+    def load_tensors(index):
+        image, label = tf.numpy_function(load_readable, [index], (form.dtype, tf.uint8))
+        image = tf.ensure_shape(image, (None, None, form.channels))
+        return image, tf.ensure_shape(label, (None, None))
+
+    return tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def read_pair(image_path, mask_path, classes, form, place=None):
+    """`(image, label)` of a pair of files, or of the part at `(row, column, height, width)`."""
+    from rasterio.windows import Window
+
+    window = None
+    if place is not None:
+        row, column, height, width = place
+        window = Window(column, row, width, height)
+    image, valid = form.read(image_path, window)
+    label = read_mask(mask_path, classes, window)
+    if valid is not None:
+        label[~valid] = IGNORE_INDEX
+    return image, label

@@ -1,0 +1,152 @@
+"""Image files as arrays for the network: which bands, on which scale, and where there is data."""
+
+import dataclasses
+import math
+
+import numpy as np
+from PIL import Image
+
+from keras_deeplab.data.files.rasters import (
+    UnreadableFileError,
+    band_listing,
+    blocks,
+    open_raster,
+    palette,
+    valid_pixels,
+)
+
+RGB = (1, 2, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFormat:
+    """Which bands of an image file are read, and the scale of their values.
+
+    Args:
+        bands: Bands in the order of the network's channels, counted from 1 as GDAL does, or `None`
+            for files of three bands.
+        value_range: `(low, high)`, the stored values that become 0 and 255, or `None` for 8-bit
+            files whose values stay as they are.
+    """
+
+    bands: tuple[int, ...] | None = None
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        if self.bands is not None:
+            object.__setattr__(self, "bands", tuple(self.bands))
+            if not self.bands or not all(isinstance(b, int) and b >= 1 for b in self.bands):
+                raise ValueError(f"bands must be integers counted from 1, got {self.bands}.")
+        if self.value_range is not None:
+            object.__setattr__(self, "value_range", tuple(map(float, self.value_range)))
+            low, high = self.value_range if len(self.value_range) == 2 else (math.nan,) * 2
+            if not -math.inf < low < high < math.inf:
+                raise ValueError(
+                    f"value_range must be (low, high) with low < high, got {self.value_range}."
+                )
+
+    @property
+    def channels(self):
+        """Number of channels of an image."""
+        return len(self.bands or RGB)
+
+    @property
+    def dtype(self):
+        """Name of the dtype of an image."""
+        return "uint8" if self.value_range is None else "float32"
+
+    def band_problem(self, raster):
+        """What is wrong with the bands of an open raster, or `None`."""
+        count = raster.count if palette(raster) is None else 3
+        if self.bands is None and count != len(RGB):
+            return (
+                f"{raster.name} has {count} bands: {band_listing(raster)}. Choose those of the "
+                "network, for example bands=(4, 1, 2) or --bands 4,1,2"
+            )
+        missing = [band for band in self.bands or RGB if band > count]
+        if missing:
+            return f"{raster.name} has no band {missing[0]}, only {band_listing(raster)}"
+        if any(dtype.startswith("complex") for dtype in raster.dtypes):
+            return f"{raster.name} holds complex numbers: convert it, for example to intensities"
+        return None
+
+    def lacks_range(self, raster):
+        """Whether the values of an open raster need a `value_range` that was not given."""
+        eight_bits = palette(raster) is not None or set(raster.dtypes) == {"uint8"}
+        return self.value_range is None and not eight_bits
+
+    def describe_range(self, path):
+        """Dtype, lowest and highest value of a file in words, for whoever must choose a range."""
+        low, high = math.inf, -math.inf
+        with open_raster(path) as raster:
+            bands = list(self.bands or RGB)
+            for window in blocks(raster):
+                values = raster.read(bands, window=window, masked=True).compressed()
+                values = values[np.isfinite(values)]
+                if values.size:
+                    low, high = min(low, values.min()), max(high, values.max())
+            return f"{path} is {raster.dtypes[bands[0] - 1]}, its values {low:g} to {high:g}"
+
+    def read(self, path, window=None):
+        """Reads an image or a window of it.
+
+        Args:
+            path: A file that fits this format.
+            window: `rasterio.windows.Window`, or `None` for the whole image.
+
+        Returns:
+            `(image, valid)`: `(H, W, channels)` uint8, or float32 0..255 with a `value_range`;
+            and `(H, W)` bool, false where the file declares no data or holds NaN (the image is 0
+            there), or `None` where every pixel is valid.
+        """
+        with open_raster(path) as raster:
+            colors = palette(raster)
+            bands = [band - 1 for band in self.bands or RGB]
+            stored = [1] if colors is not None else [band + 1 for band in bands]
+            valid = valid_pixels(raster, stored, window)
+            if raster.driver == "JPEG":
+                image = _decode_jpeg(path, window)[..., bands]
+            elif colors is not None:
+                image = colors[raster.read(1, window=window)][..., bands]
+            else:
+                image = np.moveaxis(raster.read(stored, window=window), 0, -1)
+        if image.dtype.kind == "f":
+            finite = np.isfinite(image).all(axis=-1)
+            valid = finite if valid is None else valid & finite
+        image = np.ascontiguousarray(self._scale(image))
+        if valid is not None:
+            image[~valid] = 0
+        return image, valid
+
+    def _scale(self, image):
+        if self.value_range is None:
+            return image
+        low, high = self.value_range
+        exact = np.result_type(image, np.float32)  # float64 for 32-bit integers
+        scaled = (image.astype(exact) - low) * (255 / (high - low))
+        return np.clip(scaled, 0, 255).astype(np.float32)
+
+
+def _decode_jpeg(path, window):
+    # Not by GDAL, whose decoder may interpolate the colours otherwise: the figures of the zoo were
+    # measured on the pixels that Pillow decodes. A part of a JPEG costs all that lies before it.
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise UnreadableFileError(path, f"cannot be read as an image ({error})") from error
+    pixels = np.atleast_3d(pixels)
+    return pixels if window is None else pixels[window.toslices()]
+
+
+def read_image(path, form):
+    """An image file as `ImageFormat.read` gives it; a `ValueError` that names one of other form."""
+    with open_raster(path) as raster:
+        if form.band_problem(raster) or form.lacks_range(raster):
+            depth = "an 8-bit image" if form.value_range is None else "an image"
+            bands = "RGB" if form.bands is None else f"bands {', '.join(map(str, form.bands))}"
+            raise ValueError(
+                f"{path}: expected {depth} with {bands}, found {raster.dtypes[0]} with bands "
+                f"{band_listing(raster)}."
+            )
+    return form.read(path)[0]

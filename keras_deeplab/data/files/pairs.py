@@ -1,0 +1,154 @@
+"""Which mask belongs to which image: by path in a folder, or as a CSV file says."""
+
+import collections
+import csv
+import pathlib
+
+from keras_deeplab._internal.problems import raise_problems
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+
+
+def pairs_of_folders(images, masks, *, split=None, mask_suffix=""):
+    """`(image file, mask file)` strings of one or several folders, in the order of their names.
+
+    Files pair up by stem: the path relative to the folder, without suffix, with `/`.
+
+    Args:
+        images: Folder, or list of folders, of images.
+        masks: Folder, or list of folders matching `images`.
+        split: File that lists the stems to use, or `None` for all.
+        mask_suffix: What the stem of a mask has behind that of its image, for example `"_mask"`.
+
+    Raises:
+        ValueError: Lists the files without partner and the lines of `split` without files.
+    """
+    image_dirs, mask_dirs = _as_list(images), _as_list(masks)
+    if len(image_dirs) != len(mask_dirs):
+        raise ValueError(
+            f"{len(image_dirs)} image folders but {len(mask_dirs)} mask folders: give one mask "
+            "folder for each image folder."
+        )
+    folders = [
+        (image_dir, mask_dir, *_stems(image_dir, mask_dir, mask_suffix))
+        for image_dir, mask_dir in zip(image_dirs, mask_dirs, strict=True)
+    ]
+    chosen = None if split is None else _read_split(split, folders)
+    pairs, problems = [], []
+    for image_dir, mask_dir, image_files, mask_files in folders:
+        for stem in sorted(image_files.keys() | mask_files.keys()):
+            if chosen is not None and stem not in chosen:
+                continue
+            if stem not in mask_files:
+                problems.append(f"{image_files[stem]} has no mask in {mask_dir}")
+            elif stem not in image_files:
+                problems.append(f"{mask_files[stem]} has no image in {image_dir}")
+            else:
+                pairs.append((str(image_files[stem]), str(mask_files[stem])))
+    raise_problems("images and masks do not pair up by file stem", problems)
+    return pairs
+
+
+def _as_list(folders):
+    return [folders] if isinstance(folders, (str, pathlib.Path)) else list(folders)
+
+
+def _stems(image_dir, mask_dir, mask_suffix):
+    """Files by stem of an image folder and its mask folder, which may be the same."""
+    images, masks = _files_by_stem(image_dir), _files_by_stem(mask_dir)
+    if not mask_suffix:
+        return images, masks
+    if pathlib.Path(image_dir).resolve() == pathlib.Path(mask_dir).resolve():
+        images = {stem: path for stem, path in images.items() if not stem.endswith(mask_suffix)}
+        masks = {stem: path for stem, path in masks.items() if stem.endswith(mask_suffix)}
+    raise_problems(
+        f"masks whose name does not end in mask_suffix {mask_suffix!r}",
+        (str(path) for stem, path in masks.items() if not stem.endswith(mask_suffix)),
+    )
+    return images, {stem.removesuffix(mask_suffix): path for stem, path in masks.items()}
+
+
+def _files_by_stem(folder):
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder.")
+    files, problems = {}, []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)  # of file managers and notebooks
+        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        stem = name.with_suffix("").as_posix()
+        if stem in files:
+            problems.append(f"{path} and {files[stem]} share a stem")
+        files[stem] = path
+    raise_problems("ambiguous file names", problems)
+    if not files:
+        raise ValueError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+    return files
+
+
+def _read_split(split, folders):
+    """The stems that a split file lists, each of which is in exactly one of the folders."""
+    try:
+        lines = pathlib.Path(split).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"Split {split} cannot be read ({error}).") from error
+    found = collections.Counter(stem for folder in folders for stem in folder[2])
+    chosen, problems = {}, []
+    for number, line in enumerate(lines, 1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        path = pathlib.PurePath(entry)
+        stem = (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
+        if stem in chosen:
+            problems.append(f"line {number}: {entry} is on line {chosen[stem]} already")
+        elif not found[stem]:
+            problems.append(f"line {number}: {entry} is no image of {_names(folders)}")
+        elif found[stem] > 1:
+            problems.append(f"line {number}: {entry} is in several of {_names(folders)}")
+        chosen[stem] = number
+    raise_problems(f"split {split} does not fit the images", problems)
+    if not chosen:
+        raise ValueError(f"Split {split} lists no image: write one stem per line.")
+    return chosen.keys()
+
+
+def _names(folders):
+    return ", ".join(str(folder[0]) for folder in folders)
+
+
+def pairs_of_csv(path):
+    """`(image file, mask file)` strings of a CSV file, in its order.
+
+    Args:
+        path: CSV file with the columns `image` and `mask`; paths are relative to the file. Other
+            columns are not read.
+
+    Raises:
+        ValueError: Lists the lines whose files are missing, and images that occur twice.
+    """
+    path = pathlib.Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or []
+            rows = [(reader.line_num, row.get("image"), row.get("mask")) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as CSV ({error}).") from error
+    if not {"image", "mask"} <= set(header):
+        raise ValueError(f"{path}: expected the header image,mask; found {','.join(header)!r}.")
+    pairs, lines, problems = [], {}, []
+    for number, image, mask in rows:
+        for kind, name in (("image", image), ("mask", mask)):
+            if not name or not (path.parent / name).is_file():
+                problems.append(f"line {number}: {kind} {name or '(empty)'} is no file")
+        if image and image in lines:
+            problems.append(f"line {number}: {image} is on line {lines[image]} already")
+        lines[image] = number
+        pairs.append((str(path.parent / (image or "")), str(path.parent / (mask or ""))))
+    raise_problems(f"{path} does not list pairs of files", problems)
+    if not pairs:
+        raise ValueError(f"{path} lists no pair.")
+    return pairs

@@ -1,0 +1,1 @@
+"""The HTML report of an evaluation, with its plots and sample panels."""

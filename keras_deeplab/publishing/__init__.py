@@ -1,0 +1,1 @@
+"""Making a zoo entry: measuring, model cards, the README's results table."""

@@ -1,0 +1,219 @@
+"""Model cards: a manifest entry as a page for people. Generated, never edited by hand."""
+
+from keras_deeplab.prediction.protocols import parse_protocol
+
+
+def card_text(name, entry):
+    """Markdown of the card of a zoo entry.
+
+    Args:
+        name: Zoo name.
+        entry: The entry, see `zoo/manifest.schema.json`.
+    """
+    sections = [
+        f"# {name}",
+        "<!-- Generated from zoo/manifest.json by keras-deeplab publish. Do not edit. -->",
+        entry["summary"],
+    ]
+    if "unavailable" in entry:
+        sections.append(f"> {entry['unavailable']}")
+    if entry["weights"]:
+        sections.append(_use(name, entry))
+    if "source" in entry:
+        sections.append(_source(entry))
+    if entry["measured"]:
+        sections.append(_results(name, entry))
+    if "training" in entry:
+        sections.append(_training(name, entry))
+    sections.append(_data(entry))
+    sections.append("## Not good for\n\n" + _bullets(entry["limits"]))
+    sections.append(_licences(entry))
+    return "\n\n".join(sections) + "\n"
+
+
+def _use(name, entry):
+    weights, statistics = entry["weights"], entry["input"]
+    return f"""## Use
+
+```python
+import keras_deeplab as kd
+
+model = kd.load("{name}")
+probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {statistics["channels"]}
+```
+
+| | |
+|---|---|
+| network | {entry["variant"]}, {len(entry["classes"])} classes |
+| input | {statistics["channels"]} 0..255; mean {_numbers(statistics["mean"])}, standard deviation \
+{_numbers(statistics["std"])} applied inside the model |
+| trained on crops of | {entry["crop"]} pixels |
+| weights | {_file(weights)}, {weights["dtype"]} |
+| SHA-256 | `{weights["sha256"]}` |"""
+
+
+def _file(weights):
+    size = f", {weights['bytes']:,} bytes" if weights["bytes"] else ""
+    if "file" in weights:
+        return f"`{weights['file']}`{size}"
+    return f"[{weights['url'].rpartition('/')[2]}]({weights['url']}){size}"
+
+
+def _source(entry):
+    source = entry["source"]
+    log = f"[log]({source['log_url']})" if source["log_url"] else "-"
+    figures = " | ".join(
+        "-" if source[key] is None else f"{source[key]:.2f}"
+        for key in ("mIoU", "mIoU_ms_flip", "memory_gb", "fps")
+    )
+    protocols = "\n".join(
+        f"- {title}: `{record['name']}`. {parse_protocol(record)}"
+        for title, record in zip(
+            ("mIoU", "with scales and flip"), source["protocols"].values(), strict=True
+        )
+    )
+    return f"""## Figures of the source
+
+Not measured here: [{source["name"]}]({source["table_url"]}) reports, after \
+{source["iterations"]:,} iterations at learning rate {source["learning_rate"]}, tested on \
+{source["tested_on"]},
+
+| mIoU % | with scales and flip % | training memory GB | images per second | training log |
+|---|---|---|---|---|
+| {figures} | {log} |
+
+Protocols, by the names that `keras-deeplab evaluate --protocol` takes:
+
+{protocols}"""
+
+
+FIGURES = (  # title, key of a measured record
+    ("**mIoU**", "mIoU"),
+    ("aAcc", "aAcc"),
+    ("mAcc", "mAcc"),
+    ("mFscore", "mFscore"),
+    ("frequency-weighted IoU", "fwIoU"),
+    ("boundary IoU, mean", "mBoundaryIoU"),
+    ("boundary F-score, mean", "mBoundaryFscore"),
+    ("calibration error (ECE)", "ECE"),
+)
+
+
+def _results(name, entry):
+    measured = entry["measured"]
+    names = [record["protocol"]["name"] for record in measured]
+    rows = [f"| class | colour | {' | '.join(names)} |", "|---|---|" + "---|" * len(measured)]
+    for index, item in enumerate(entry["classes"]):
+        values = " | ".join(_fraction(record["IoU"][index]) for record in measured)
+        rows.append(f"| {item['name']} | {_color(item)} | {values} |")
+    for title, key in FIGURES:
+        values = " | ".join(_fraction(record[key]) for record in measured)
+        rows.append(f"| {title} | | {values} |")
+        if key == "mIoU":
+            values = " | ".join(_interval(record["intervals"][key]) for record in measured)
+            rows.append(f"| its {measured[0]['intervals']['level']:.0%} interval | | {values} |")
+    protocols = "\n".join(
+        f"- `{known}`: {parse_protocol(record['protocol'])} Computed in {record['precision']}. "
+        f"[Report]({name}/{known}.html)"
+        for known, record in zip(names, measured, strict=True)
+    )
+    commands = "\n".join(record["command"] for record in measured)
+    return f"""## Results
+
+IoU of each class on {entry["dataset"]["validation"]}, at the original size of every image: \
+{measured[0]["pixels"]:,} labelled pixels, {measured[0]["ignored_pixels"]:,} ignored.
+
+{chr(10).join(rows)}
+
+{protocols}
+
+The intervals are those of a bootstrap over the images: what other images of the same kind might \
+have given, not what another training might. The reports are pages for the browser.
+
+Printed by
+
+```bash
+{commands}
+```
+
+`keras-deeplab measure {name}`, with the same images, makes figures, card and reports anew.
+
+![Confusion matrix]({name}/confusion.png)
+
+{_storage(entry)}"""
+
+
+def _storage(entry):
+    published = next(
+        (record for record in entry["measured"] if record["protocol"]["name"] == "published"), None
+    )
+    if published is None:
+        return ""
+    before, after = entry["storage"]["mIoU_trained"], published["mIoU"]
+    return (
+        f"Stored as {entry['weights']['dtype']}: mIoU {after:.5f} at single scale, before rounding "
+        f"{before:.5f} ({after - before:+.5f})."
+    )
+
+
+def _training(name, entry):
+    training = entry["training"]
+    stages = "\n".join(stage["command"] for stage in training["stages"])
+    logs = ", ".join(f"[{stage['title']}](../{stage['log']})" for stage in training["stages"])
+    return f"""## Training
+
+{training["notes"]}
+
+```bash
+{stages}
+```
+
+Hardware: {training["hardware"]}. Logs: {logs}.
+
+![Training curve]({name}/curve.png)
+
+What was tried:
+
+{_bullets(training["tried"])}"""
+
+
+def _data(entry):
+    dataset = entry["dataset"]
+    labels = f"\n| labels | {entry['label_map']} |" if "label_map" in entry else ""
+    return f"""## Data
+
+{dataset["title"]}. {dataset["attribution"]}
+
+| | |
+|---|---|
+| training | {dataset["training"]} |
+| validation | {dataset["validation"]} |
+| licence | {dataset["licence"]} |{labels}"""
+
+
+def _licences(entry):
+    weights = entry["weights"]["licence"] if entry["weights"] else "none"
+    return f"""## Licences
+
+Code {entry["code_licence"]}, weights {weights}, data {entry["dataset"]["licence"]}. \
+Paper: {entry["paper"]}."""
+
+
+def _bullets(lines):
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _numbers(values):
+    return ", ".join(str(value) for value in values)
+
+
+def _fraction(value):
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _interval(ends):
+    return " .. ".join(_fraction(end) for end in ends)
+
+
+def _color(item):
+    return "#{:02x}{:02x}{:02x}".format(*item["rgb"]) if "rgb" in item else ""

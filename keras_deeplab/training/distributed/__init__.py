@@ -1,0 +1,1 @@
+"""Several devices and machines: `tf.distribute` strategies and worker processes."""

@@ -1,0 +1,1 @@
+"""One training run: the fit loop, its folder, history, progress, interruption, TensorBoard."""

@@ -1,0 +1,77 @@
+"""The history of a run: a row of numbers per so many steps, as CSV and as a picture."""
+
+import csv
+import math
+
+from keras_deeplab._internal.files import atomic_write
+
+SCORES = ("val_miou", "val_miou_flip")
+COLUMNS = ("step", "loss", "learning_rate", *SCORES)
+
+
+class History:
+    """Rows of a run.
+
+    Attributes:
+        rows: List of dicts with the keys of `COLUMNS`; a score is `""` where nothing was validated.
+    """
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, step, loss, learning_rate):
+        """Adds the mean loss of the batches since the last row."""
+        rates = {"loss": f"{loss:.6g}", "learning_rate": f"{learning_rate:.6g}"}
+        self.rows.append({"step": step, **rates, **dict.fromkeys(SCORES, "")})
+
+    def add_scores(self, scores):
+        """Adds the scores of a validation to the last row."""
+        self.rows[-1].update({name: scores[name] for name in SCORES if name in scores})
+
+    def validations(self):
+        """`val_miou` of every validation, in order."""
+        return [float(row["val_miou"]) for row in self.rows if row["val_miou"] != ""]
+
+    def since_best(self):
+        """Validations since the best one: 0 when the last is better than all before."""
+        scores = [-math.inf if math.isnan(score) else score for score in self.validations()]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+    def read(self, path, until):
+        """Takes the rows of a file up to a step."""
+        with open(path, newline="", encoding="utf-8") as file:
+            self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= until]
+
+    def write(self, path):
+        """Writes the rows as CSV."""
+        with (
+            atomic_write(path) as beside,
+            open(beside, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def plot_history(rows, path):
+    """Draws loss and validation mIoU over the steps as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    steps = [int(row["step"]) for row in rows]
+    axes.plot(steps, [float(row["loss"]) for row in rows], color="tab:gray", label="training loss")
+    axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+    right = axes.twinx()
+    for name, color, label in (
+        ("val_miou", "tab:blue", "validation mIoU"),
+        ("val_miou_flip", "tab:orange", "validation mIoU with flip"),
+    ):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row[name] != ""]
+        if points:
+            right.plot(*zip(*points, strict=True), "o-", color=color, markersize=3, label=label)
+    right.set(ylabel="mIoU", ylim=(0, 1))
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.savefig(path, dpi=120)

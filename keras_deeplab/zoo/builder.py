@@ -1,0 +1,79 @@
+"""`keras_deeplab.build`: the pure builder plus weights from a file."""
+
+from keras_deeplab.checkpoints.loading import load_weights
+from keras_deeplab.models.deeplab import build_model
+from keras_deeplab.models.variants import get_variant
+from keras_deeplab.zoo.trained_weights import imagenet_backbone
+
+
+def build(
+    variant,
+    num_classes,
+    *,
+    output_stride=None,
+    multi_grid=None,
+    input_shape=(None, None, 3),
+    include_preprocessing=True,
+    aux_head=False,
+    resize_logits=True,
+    activation=None,
+    dropout=0.1,
+    sync_batch_norm=False,
+    weights=None,
+):
+    """Builds a DeepLabV3+ as a functional `keras.Model`.
+
+    Args:
+        variant: A name of `list_variants()`, for example `"r50_d8"`.
+        num_classes: Number of classes, 1 or more, without the ignore value.
+        output_stride: 8 or 16; `None` keeps the variant's.
+        multi_grid: Dilation of each stage-4 block, for example `(1, 2, 4)`; `None` keeps the
+            variant's.
+        input_shape: `(height, width, channels)`; `None` for height and width takes any size of
+            32 pixels or more.
+        include_preprocessing: Whether the model takes RGB 0..255 (uint8 or float) and normalises
+            it itself (mean 123.675, 116.28, 103.53; standard deviation 58.395, 57.12, 57.375).
+            Other bands, also 0..255, are normalised with the averages of these. Otherwise it takes
+            normalised float32.
+        aux_head: Whether to add the auxiliary head on stage 3, for training.
+        resize_logits: Whether logits have the size of the input. Otherwise they stay at a quarter
+            of it, and the auxiliary ones at the size of stage 3.
+        activation: Keras activation on the outputs, for example `"softmax"`; `None` for logits.
+        dropout: Rate of the channel dropout before the classifiers, in [0, 1).
+        sync_batch_norm: Whether batch statistics are shared across replicas.
+        weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`; `"imagenet"` for the
+            published backbone, fetched if need be; or `None` for fresh weights.
+
+    Returns:
+        A functional `keras.Model` from `(N, H, W, channels)` to float32 logits
+        `(N, H, W, num_classes)`; with `aux_head` to a dict of `"logits"` and `"aux_logits"`.
+
+    Raises:
+        ValueError: For an unknown variant or an invalid option.
+        CheckpointError: When `weights` does not fit.
+        DownloadError: When the ImageNet weights cannot be had.
+
+    Example:
+
+    >>> model = build("r18_d8", num_classes=6)
+    >>> model.predict(np.zeros((1, 65, 97, 3), "uint8")).shape
+    (1, 65, 97, 6)
+    """
+    model = build_model(
+        variant,
+        num_classes,
+        output_stride=output_stride,
+        multi_grid=multi_grid,
+        input_shape=input_shape,
+        include_preprocessing=include_preprocessing,
+        aux_head=aux_head,
+        resize_logits=resize_logits,
+        activation=activation,
+        dropout=dropout,
+        sync_batch_norm=sync_batch_norm,
+    )
+    if weights == "imagenet":
+        weights = imagenet_backbone(get_variant(variant).depth)
+    if weights is not None:
+        load_weights(model, weights)
+    return model

@@ -1,0 +1,160 @@
+"""Samples and batches: order, seeds, workers, threads, memory."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import as_dataset, painted, picture
+
+from keras_deeplab.data.augmentation.batches import augment, shuffled_epochs, training_batches
+
+PAIRS = [picture(i, 40 + i, 60) for i in range(5)]
+
+
+def batches(count, batch_size=2, threads=None, **options):
+    stream = training_batches(as_dataset(PAIRS), batch_size=batch_size, crop=32, **options)
+    if threads:
+        with_threads = tf.data.Options()
+        with_threads.threading.private_threadpool_size = threads
+        with_threads.autotune.enabled = threads > 1
+        stream = stream.with_options(with_threads)
+    return [(x.numpy(), y.numpy()) for x, y in stream.take(count)]
+
+
+def assert_same(some, others):
+    for (x, y), (x2, y2) in zip(some, others, strict=True):
+        np.testing.assert_array_equal(x, x2)
+        np.testing.assert_array_equal(y, y2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    seed=st.tuples(st.integers(0, 2**31), st.integers(0, 2**31)),
+    rotate=st.booleans(),
+    base_size=st.sampled_from([None, (64, 32)]),
+)
+def test_labels_hold_only_original_values_and_ignore(height, width, seed, rotate, base_size):
+    image, label = picture(seed[0], height, width)
+    new_image, new_label = augment(image, label, seed, crop=48, rotate=rotate, base_size=base_size)
+    assert new_image.shape == (48, 48, 3) and new_image.dtype == tf.uint8
+    assert new_label.shape == (48, 48) and new_label.dtype == tf.uint8
+    assert set(np.unique(new_label)) <= set(np.unique(label)) | {255}
+
+
+def test_labels_follow_the_image():
+    """With the class painted as brightness, class and brightness agree after augmentation."""
+    image, label = painted(5, 90, 120)
+    agreements = []
+    for index in range(20):
+        new_image, new_label = (x.numpy() for x in augment(image, label, [9, index], crop=64))
+        valid = new_label != 255
+        bright = new_image.mean(-1) > 80
+        agreements.append((bright == (new_label == 1))[valid].mean())
+    assert min(agreements) > 0.85  # bilinear edges blur; a wrong flip or turn would give a half
+
+
+@pytest.mark.parametrize("bands, padding", [(3, (124, 116, 104)), (4, (116,) * 4), (1, (116,))])
+def test_floats_and_any_number_of_bands(bands, padding):
+    label = np.zeros((20, 20), np.uint8)
+    image = np.random.default_rng(0).uniform(0, 255, (20, 20, bands)).astype(np.float32)
+    new_image, new_label = augment(image, label, [1, 2], crop=48, scale_range=(1, 1))
+    assert new_image.dtype == tf.float32 and new_image.shape == (48, 48, bands)
+    np.testing.assert_array_equal(new_image[-1, -1], padding)
+    inside = new_image.numpy()[new_label.numpy() == 0]
+    assert (inside % 1 != 0).mean() > 0.5  # not rounded
+    assert inside.min() >= 0 and inside.max() <= 255
+
+
+def test_batches_depend_on_seed_and_step_alone():
+    tf.random.set_seed(1)
+    whole = batches(9, seed=7)
+    tf.random.set_seed(2)
+    assert_same(whole, batches(9, seed=7))
+    assert_same(whole[5:], batches(4, seed=7, start_step=5))
+    assert not np.array_equal(whole[0][0], batches(1, seed=8)[0][0])
+    assert not np.array_equal(whole[0][0], whole[5][0])
+
+
+def test_batches_do_not_depend_on_threads():
+    assert_same(batches(6, threads=1), batches(6, threads=8))
+
+
+def test_workers_share_the_batches_of_one():
+    whole = batches(4, batch_size=6, seed=3)
+    shared = [batches(4, batch_size=6, seed=3, workers=3, worker=worker) for worker in range(3)]
+    joined = [
+        tuple(np.concatenate(parts) for parts in zip(*batch, strict=True))
+        for batch in zip(*shared, strict=True)
+    ]
+    assert_same(whole, joined)
+    assert_same(shared[1][2:], batches(2, batch_size=6, seed=3, workers=3, worker=1, start_step=2))
+
+
+@pytest.mark.parametrize("workers, worker", [(4, 0), (2, 2), (2, -1)])
+def test_workers_that_cannot_share_are_an_error(workers, worker):
+    with pytest.raises(ValueError, match=f"Worker {worker} of {workers} .* batches of 6"):
+        batches(1, batch_size=6, workers=workers, worker=worker)
+
+
+def numbered(size):
+    """A dataset of 8-byte elements that counts how often each of them is read."""
+    reads = []
+
+    def read(index):
+        reads.append(int(index))
+        return np.int32(index)
+
+    def load(index):
+        return tf.ensure_shape(tf.numpy_function(read, [index], tf.int32), []), tf.constant(0)
+
+    return tf.data.Dataset.range(size).map(load), reads
+
+
+@pytest.mark.parametrize("memory", [10**6, 3 * 8])
+def test_every_epoch_holds_each_element_once_in_an_order_of_its_own(memory):
+    dataset, reads = numbered(10)
+    stream = shuffled_epochs(dataset, 4, 0, memory)
+    found = [(int(index), int(element[0])) for index, element in stream.take(40)]
+    assert [index for index, _ in found] == list(range(40))
+    epochs = [tuple(element for _, element in found[i : i + 10]) for i in range(0, 40, 10)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert len(set(epochs)) == 4
+    if memory > 80:
+        assert len(reads) <= 11  # once, and the first to judge the size
+    else:
+        # A buffer of three: an element comes at most two places early.
+        assert all(element <= place + 2 for epoch in epochs for place, element in enumerate(epoch))
+        assert len(reads) > 31
+
+
+@pytest.mark.parametrize("memory", [10**6, 3 * 8])
+def test_later_epochs_start_without_reading_earlier_ones(memory):
+    dataset, _ = numbered(10)
+    whole = [int(x[0]) for _, x in shuffled_epochs(dataset, 4, 0, memory).take(40)]
+    dataset, reads = numbered(10)
+    later = shuffled_epochs(dataset, 4, 34, memory).take(4)
+    assert [(int(i), int(x[0])) for i, x in later] == list(enumerate(whole))[34:38]
+    assert len(reads) <= 12
+
+
+def test_an_unknown_size_is_an_error():
+    endless = as_dataset(PAIRS).repeat()
+    with pytest.raises(ValueError, match="known size above 0"):
+        training_batches(endless, batch_size=2, crop=32)
+
+
+def test_the_recipe_knows_every_augmentation():
+    """What `augment` takes can be said in a `Recipe`, with the same defaults."""
+    import dataclasses
+
+    from keras_deeplab.training.recipe import Recipe
+
+    fields = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    for parameter in inspect.signature(augment).parameters.values():
+        if parameter.default is not parameter.empty:
+            assert fields[parameter.name] == parameter.default

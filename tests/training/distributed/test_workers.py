@@ -1,0 +1,186 @@
+"""Real processes that stand for workers; no TensorFlow."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from keras_deeplab.training.distributed.workers import environments, run_workers
+
+ROOT = pathlib.Path(__file__).parents[3]
+PROLOGUE = """
+import json, os, pathlib, signal, sys, time
+task = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+pathlib.Path("pid-%d" % task).write_text(str(os.getpid()))
+def others_are_up():
+    while len(list(pathlib.Path(".").glob("pid-*"))) < 3:
+        time.sleep(0.02)
+others_are_up()
+"""
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Makes the command of three workers; checks that none is left in the end."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(code):
+        script = tmp_path / "worker.py"
+        script.write_text(PROLOGUE + textwrap.dedent(code))
+        return [sys.executable, str(script)]
+
+    started = time.monotonic()
+    yield command
+    assert time.monotonic() - started < 60  # nobody waited for a worker that sleeps
+    pids = [int(path.read_text()) for path in tmp_path.glob("pid-*")]
+    assert len(pids) == 3
+    assert wait_until(lambda: not any(map(running, pids)))
+
+
+def running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition, seconds=20):
+    limit = time.monotonic() + seconds
+    while not condition() and time.monotonic() < limit:
+        time.sleep(0.05)
+    return condition()
+
+
+def parent(command):
+    """`run_workers` in a process of its own, which ends with its status."""
+    code = (
+        "import sys; from keras_deeplab.training.distributed.workers import run_workers; "
+        f"sys.exit(run_workers({command!r}, 3))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_environment_of_each_worker():
+    found = list(environments(3))
+    configs = [json.loads(environment["TF_CONFIG"]) for environment in found]
+    addresses = configs[0]["cluster"]["worker"]
+    assert len(set(addresses)) == 3 and all(a.startswith("127.0.0.1:") for a in addresses)
+    assert all(config["cluster"]["worker"] == addresses for config in configs)
+    assert [config["task"] for config in configs] == [
+        {"type": "worker", "index": index} for index in range(3)
+    ]
+
+
+def test_threads_that_were_set_stay(monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    threads = str(max(os.cpu_count() // 2, 1))
+    assert [each["TF_NUM_INTRAOP_THREADS"] for each in environments(2)] == [threads] * 2
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
+    assert [each["TF_NUM_INTRAOP_THREADS"] for each in environments(2)] == ["7", "7"]
+
+
+def test_output_of_the_chief_is_shown(worker, capfd):
+    command = worker("print('by worker', task)\nif task: time.sleep(0.5)")
+    assert run_workers(command, 3) == 0
+    assert capfd.readouterr().out == "by worker 0\n"
+
+
+def test_failed_worker_is_named_with_its_last_lines(worker):
+    command = worker(
+        """
+        if task == 1:
+            for line in range(50):
+                print("line", line)
+            sys.exit("cannot read it")
+        time.sleep(120)
+        """
+    )
+    with pytest.raises(ChildProcessError) as error:
+        run_workers(command, 3)
+    message = str(error.value)
+    assert message.startswith("Worker 1 of 3 ended with exit status 1;")
+    assert "  worker 1: line 49\n  worker 1: cannot read it\n" in message
+    assert "line 9\n" not in message
+    assert message.endswith("--resume goes on from the last save.")
+
+
+def test_killed_worker_is_named_with_its_signal(worker):
+    command = worker("if task == 2: os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(120)")
+    with pytest.raises(ChildProcessError, match=r"Worker 2 of 3 ended with signal SIGKILL"):
+        run_workers(command, 3)
+
+
+def test_failed_chief(worker):
+    command = worker("if task == 0: sys.exit(3)\ntime.sleep(120)")
+    with pytest.raises(ChildProcessError, match=r"Worker 0 of 3 ended with exit status 3.*above"):
+        run_workers(command, 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
+    ids=lambda value: str(value),
+)
+def test_signals_are_left_to_the_chief(worker, number, status):
+    command = worker(
+        f"""
+        def save(number, _):
+            pathlib.Path("saving").touch()
+            time.sleep(0.5)  # the others may end by now: the chief is waited for
+            print("saved", flush=True)
+            os._exit({status})
+        if task == 0:
+            signal.signal({int(number)}, save)
+            print("ready", flush=True)
+        else:
+            signal.signal({int(number)}, lambda *_: pathlib.Path("told").touch())
+            while not pathlib.Path("saving").exists():
+                time.sleep(0.02)
+            sys.exit(1)
+        time.sleep(120)
+        """
+    )
+    process = parent(command)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert output == "saved\n" and process.returncode == status
+    assert not pathlib.Path("told").exists()
+
+
+def test_chief_that_does_not_handle_the_signal(worker):
+    process = parent(worker("if task == 0: print('ready', flush=True)\ntime.sleep(120)"))
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.wait(timeout=30) == 143
+
+
+def test_second_signal_kills(worker):
+    code = "if task == 0: signal.signal(15, signal.SIG_IGN); print('ready', flush=True)"
+    process = parent(worker(code + "\ntime.sleep(120)"))
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(timeout=30) == 137
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's death")
+def test_killed_parent_leaves_none(worker):
+    process = parent(worker("if task == 0: print('ready', flush=True)\ntime.sleep(120)"))
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.wait()

@@ -1,0 +1,250 @@
+import csv
+import os
+import signal
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from tiny import blocks, tiny_model
+
+import keras_deeplab as kd
+from keras_deeplab.training.loop.interruption import Interrupted
+from keras_deeplab.training.loop.run import fit_segments
+from keras_deeplab.training.loop.run_folder import NonFinite
+
+# Everything that has a state: momentum of two kinds, averages, patience, accumulated gradients.
+RECIPE = kd.Recipe(
+    steps=12,
+    batch_size=2,
+    crop=32,
+    optimizer="adamw",
+    learning_rate=0.01,
+    accumulate=2,
+    ema=0.5,
+    patience=5,
+)
+
+
+def run(output, *, resume=False, recipe=RECIPE, model=None, **options):
+    """Trains the tiny network; gives its weights and those of the optimizer."""
+    model = model or tiny_model()
+    kd.train(
+        model,
+        blocks(),
+        recipe=recipe,
+        output=output,
+        classes=["dark", "bright"],
+        validate_every=5,
+        save_every=2,
+        resume=resume,
+        **{"validation": blocks(2), **options},
+    )
+    return [np.asarray(weight) for weight in (*model.weights, *model.optimizer.variables)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupts: its folder and what it ends with."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    return output, run(output)
+
+
+class At(keras.callbacks.Callback):
+    """Calls a function after the batch of a number."""
+
+    def __init__(self, number, function):
+        super().__init__()
+        self.left, self.function = number, function
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            self.function()
+
+
+class Validation:
+    """A validation set that calls a function when it is read."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __iter__(self):
+        self.function()
+        return iter(blocks(2))
+
+
+class Failure(Exception):
+    pass
+
+
+def fail():
+    raise Failure
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def assert_same(folder, weights, whole):
+    for one, other in zip(whole[1], weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("history.csv", "best.weights.h5"):
+        if name.endswith("csv"):
+            assert (folder / name).read_text() == (whole[0] / name).read_text()
+        else:
+            assert arrays(folder / name) == arrays(whole[0] / name)
+
+
+def arrays(path):
+    """Every array of a weights file as bytes by name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[...].tobytes()})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
+        )
+    return found
+
+
+def test_a_run_that_dies_resumes_bit_for_bit(whole, tmp_path):
+    with pytest.raises(Failure):
+        run(tmp_path, callbacks=[At(3, fail)])  # saved at 2, between two updates
+    with pytest.raises(Failure):
+        run(tmp_path, resume=True, callbacks=[At(5, fail)])
+    assert_same(tmp_path, run(tmp_path, resume=True), whole)
+
+
+def test_a_run_that_dies_while_validating_validates_when_resumed(whole, tmp_path):
+    with pytest.raises(Failure):
+        run(tmp_path, validation=Validation(fail))
+    assert_same(tmp_path, run(tmp_path, resume=True), whole)
+
+
+def test_sigterm_saves_the_step_at_hand(whole, tmp_path):
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="SIGTERM") as caught:
+        run(tmp_path, callbacks=[At(2, terminate)])
+    assert caught.value.signal == signal.SIGTERM
+    with h5py.File(tmp_path / "last.weights.h5") as file:
+        assert file["run_state"].attrs["step"] == 3  # noted after step 2, seen after step 3
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert_same(tmp_path, run(tmp_path, resume=True), whole)
+
+
+def test_sigterm_does_not_wait_for_a_validation(whole, tmp_path):
+    with pytest.raises(Interrupted):
+        run(tmp_path, validation=Validation(terminate))
+    assert_same(tmp_path, run(tmp_path, resume=True), whole)
+
+
+def test_a_loss_that_is_no_number_names_the_step_and_loses_nothing(tmp_path):
+    def poison():
+        bias = model.get_layer("decode_head-conv_seg").bias
+        bias.assign(np.full(bias.shape, np.nan))
+
+    model = tiny_model()
+    with pytest.raises(NonFinite, match=r"loss of step 4 is nan.*last.weights.h5 is of an earlier"):
+        run(tmp_path, model=model, callbacks=[At(3, poison)])
+    with h5py.File(tmp_path / "last.weights.h5") as file:
+        assert file["run_state"].attrs["step"] == 2
+    assert all(np.isfinite(np.frombuffer(a, "f4")).all() for a in read_layers(tmp_path).values())
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    def poison():
+        model.get_layer("backbone-layer1-bn").moving_variance.assign([np.inf] * 8)
+
+    model = tiny_model()
+    with pytest.raises(NonFinite, match=r"After step 4, .*moving_variance is not finite"):
+        run(tmp_path, model=model, callbacks=[At(3, poison)])
+    with h5py.File(tmp_path / "last.weights.h5") as file:
+        assert file["run_state"].attrs["step"] == 2
+
+
+def read_layers(folder):
+    return {
+        name: data
+        for name, data in arrays(folder / "last.weights.h5").items()
+        if name.startswith("layers")
+    }
+
+
+def test_the_averages_are_validated_and_published(tmp_path):
+    """Keras's rule in NumPy: `average = m * average + (1 - m) * weight`, at first the weight."""
+    seen, recipe = [], kd.Recipe(steps=5, batch_size=2, crop=32, learning_rate=0.1, ema=0.5)
+    model = tiny_model()
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(
+            [np.asarray(variable) for variable in model.trainable_variables]
+        )
+    )
+    run(tmp_path, model=model, recipe=recipe, callbacks=[look])
+    averages = seen[0]
+    for weights in seen[1:]:
+        averages = [0.5 * a + 0.5 * w for a, w in zip(averages, weights, strict=True)]
+    best = tiny_model(seed=9)
+    kd.load_weights(best, tmp_path / "best.weights.h5")
+    for average, variable, left in zip(
+        averages, best.trainable_variables, model.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(average, np.asarray(variable), atol=1e-6)
+        np.testing.assert_array_equal(np.asarray(variable), np.asarray(left))
+    score = kd.evaluate(best, blocks(2), num_classes=2).result()["mIoU"]
+    assert float(read_history(tmp_path)[-1]["val_miou"]) == score
+    run(tmp_path / "unvalidated", recipe=recipe, validation=None)
+    assert arrays(tmp_path / "unvalidated/averaged.weights.h5") == arrays(
+        tmp_path / "best.weights.h5"
+    )
+
+
+def test_patience_ends_a_run_and_lives_through_a_resume(tmp_path):
+    recipe = kd.Recipe(steps=50, batch_size=2, crop=32, learning_rate=1e-9, patience=2, ema=None)
+    run(tmp_path, recipe=recipe)
+    validated = [row for row in read_history(tmp_path) if row["val_miou"]]
+    scores = [float(row["val_miou"]) for row in validated]
+    assert len(scores) - 1 - scores.index(max(scores)) == 2 and len(scores) < 10
+    run(tmp_path, recipe=recipe, resume=True)
+    assert len([row for row in read_history(tmp_path) if row["val_miou"]]) == len(scores)
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "every", "expected"),
+    [
+        (0, 10, 4, [(0, 2, 4), (8, 1, 2)]),
+        (3, 10, 4, [(3, 1, 1), (4, 1, 4), (8, 1, 2)]),
+        (8, 8, 4, []),
+        (0, 3, 4, [(0, 1, 3)]),
+        (5, 7, 4, [(5, 1, 2)]),
+    ],
+)
+def test_stretches_end_at_every_validation(start, steps, every, expected):
+    assert fit_segments(start, steps, every) == expected
+
+
+def test_a_run_writes_its_files_and_learns(tmp_path):
+    recipe = kd.Recipe(steps=30, batch_size=4, crop=32, optimizer="adamw", learning_rate=0.02)
+    run(tmp_path, recipe=recipe)
+    written = read_history(tmp_path)
+    assert [int(row["step"]) for row in written] == [5, 10, 15, 20, 25, 30]
+    assert all(row["val_miou"] and row["val_miou_flip"] for row in written)
+    # Of ln 2 for a coin toss, times the two thirds of pixels that have a label, to less.
+    assert float(written[-1]["loss"]) < 0.8 * np.log(2) * 2 / 3
+    assert float(written[-1]["val_miou"]) > 0.6
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("best", "last"):
+        kd.load_weights(tiny_model(seed=9), tmp_path / f"{name}.weights.h5")
+    with h5py.File(tmp_path / "best.weights.h5") as file:
+        assert "optimizer" not in file
+    with pytest.raises(ValueError, match="already holds a run"):
+        run(tmp_path, recipe=recipe)
+    with pytest.raises(ValueError, match="no run to resume"):
+        run(tmp_path / "none", recipe=recipe, resume=True)
+
+
+def read_history(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
