@@ -5,6 +5,7 @@ import weakref
 import keras
 import numpy as np
 
+from keras_deeplab.data.files.grid import window_starts
 from keras_deeplab.models.layers import check_image_size
 
 _COMPILED = weakref.WeakKeyDictionary()
@@ -88,12 +89,6 @@ def resize_bilinear(array, size):
     if tuple(array.shape[-3:-1]) == size:
         return array
     return keras.ops.image.resize(array, size, interpolation="bilinear", antialias=False)
-
-
-def window_starts(size, window, stride):
-    """Starts of windows that cover `size` pixels, the last one moved back inside (reference)."""
-    count = max(size - window + stride - 1, 0) // stride + 1
-    return [max(min(index * stride + window, size) - window, 0) for index in range(count)]
 
 
 def batch_logits(model, images, window=None, stride=None):
