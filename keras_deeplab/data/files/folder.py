@@ -1,26 +1,38 @@
 """Images and masks in files as a `tf.data.Dataset` of (image, label)."""
 
+from __future__ import annotations
+
+import pathlib
+import typing
+from collections.abc import Sequence
+
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.masks import read_mask
-from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.files.pairs import Folders, pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.files.windows import RandomWindows
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
 
 
 def from_folder(
-    images,
-    masks,
-    classes,
+    images: Folders,
+    masks: Folders,
+    classes: ClassTable | Sequence[str],
     *,
-    split=None,
-    mask_suffix="",
-    bands=None,
-    value_range=None,
-    windows=None,
-    check_labels=True,
-    bad_files=None,
-):
+    split: StrPath | None = None,
+    mask_suffix: str = "",
+    bands: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    windows: RandomWindows | None = None,
+    check_labels: bool = True,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
     """Pairs images and masks by file stem.
 
     Folders may be nested: a stem is the path in the folder without suffix, such as `north/tile_1`.
@@ -60,21 +72,26 @@ def from_folder(
             With `bad_files`, those that cannot be read are an error only if no pair is left.
         tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is reached.
     """
-    pairs = pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix)
-    form = ImageFormat(bands, value_range)
-    return _dataset(pairs, classes, form, windows, check_labels, bad_files)
+    return open_pairs(
+        pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix),
+        classes,
+        ImageFormat(bands, value_range),
+        windows=windows,
+        check_labels=check_labels,
+        bad_files=bad_files,
+    )
 
 
 def from_csv(
-    path,
-    classes,
+    path: StrPath,
+    classes: ClassTable | Sequence[str],
     *,
-    bands=None,
-    value_range=None,
-    windows=None,
-    check_labels=True,
-    bad_files=None,
-):
+    bands: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    windows: RandomWindows | None = None,
+    check_labels: bool = True,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
     """Images and masks that a CSV file pairs.
 
     Args:
@@ -93,11 +110,26 @@ def from_csv(
         ValueError: A CSV without those columns, missing files, an image listed twice; and what
             `from_folder` raises.
     """
-    form = ImageFormat(bands, value_range)
-    return _dataset(pairs_of_csv(path), classes, form, windows, check_labels, bad_files)
+    return open_pairs(
+        pairs_of_csv(path),
+        classes,
+        ImageFormat(bands, value_range),
+        windows=windows,
+        check_labels=check_labels,
+        bad_files=bad_files,
+    )
 
 
-def _dataset(pairs, classes, form, windows, check_labels, bad_files):
+def open_pairs(
+    pairs: list[tuple[str, str]],
+    classes: ClassTable | Sequence[str],
+    form: ImageFormat,
+    *,
+    windows: RandomWindows | None = None,
+    check_labels: bool = True,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
+    """The dataset of listed pairs `(image file, mask file)`; see `from_folder`."""
     import tensorflow as tf
 
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
@@ -111,8 +143,8 @@ def _dataset(pairs, classes, form, windows, check_labels, bad_files):
     def load(index):
         if windows is None:
             return read_pair(*pairs[index], classes, form)
-        number, *place = windows.place(int(index), shapes)
-        return read_pair(*pairs[number], classes, form, place)
+        number, row, column, height, width = windows.place(int(index), shapes)
+        return read_pair(*pairs[number], classes, form, (row, column, height, width))
 
     def load_readable(index):
         return load(index) if bad_files is None else bad_files.element(load, int(index), count)
@@ -125,7 +157,13 @@ def _dataset(pairs, classes, form, windows, check_labels, bad_files):
     return tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def read_pair(image_path, mask_path, classes, form, place=None):
+def read_pair(
+    image_path: str,
+    mask_path: str,
+    classes: ClassTable,
+    form: ImageFormat,
+    place: tuple[int, int, int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """`(image, label)` of a pair of files, or of the part at `(row, column, height, width)`."""
     from rasterio.windows import Window
 
