@@ -49,7 +49,7 @@ class DataSource:
     split: pathlib.Path | None = None
     pairs: pathlib.Path | None = None
     mask_suffix: str = ""
-    form: ImageFormat = ImageFormat()
+    form: ImageFormat = dataclasses.field(default_factory=ImageFormat)
 
     def __post_init__(self) -> None:
         folders = bool(self.images or self.masks or self.split)
