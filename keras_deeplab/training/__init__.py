@@ -1,1 +1,1 @@
-"""What a training optimises and how: recipe, losses, optimizers, callbacks."""
+"""Training: recipes, losses, optimizers, callbacks."""
