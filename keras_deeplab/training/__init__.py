@@ -1,4 +1,4 @@
-"""What a training optimises and how: recipe, losses, optimizers, callbacks."""
+"""Training: recipes, losses, optimizers, callbacks."""
 
 import lazy_loader
 
