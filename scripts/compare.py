@@ -4,18 +4,17 @@ import pathlib
 
 import click
 
+from keras_deeplab.commands.data_options import OUTPUT_FILE
 from keras_deeplab.commands.evaluation_options import (
     PROTOCOL,
     check_same_classes,
     evaluated_images,
     make_protocol,
-    open_labelled,
-    protocol_named,
+    open_evaluation,
+    protocol_for,
     protocol_options,
 )
 from keras_deeplab.commands.group import Command
-
-OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
 @click.command("compare", cls=Command)
@@ -24,8 +23,10 @@ OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 @evaluated_images()
 @protocol_options()
 @click.option("--protocol-b", type=PROTOCOL, help="Another protocol for B.")
-@click.option("--json", "json_file", type=OUTPUT, help="Write all numbers here.")
-def command(a, b, protocol_b, json_file, **options):
+@click.option("--json", "json_file", type=OUTPUT_FILE, help="Write all numbers to this JSON file.")
+def command(
+    a: str, b: str, protocol_b: str | None, json_file: pathlib.Path | None, **options
+) -> None:
     """Compare models A and B, zoo names or folders of training runs, on the same images.
 
     The difference of each class has an interval from a paired bootstrap over the images. With
@@ -35,20 +36,24 @@ def command(a, b, protocol_b, json_file, **options):
 
     import_tensorflow()
     from keras_deeplab._internal.files import write_json
+    from keras_deeplab._internal.progress import WithProgress
     from keras_deeplab.evaluation.comparison import compare
     from keras_deeplab.evaluation.tables import print_comparison
-    from keras_deeplab.zoo.loader import image_format, open_model
+    from keras_deeplab.zoo.loader import find_model, load
 
-    protocol = make_protocol(options)
-    other = protocol_named(protocol_b, options) if protocol_b else protocol
-    first, table, images = open_labelled(a, options)
-    second, table_of_b = (first, table) if b == a else open_model(b)
-    check_same_classes(f"The labels and {a}", table, b, table_of_b)
-    if image_format(a) != image_format(b):
+    of_a, of_b = find_model(a), find_model(b)
+    check_same_classes(a, of_a.classes, b, of_b.classes)
+    if of_a.form != of_b.form:
         raise ValueError(f"{a} and {b} were trained on other bands or another range of values.")
-    contenders = [(first, protocol), (second, other)]
-    comparison = compare(contenders, images, table, names=images.names())
-    comparison = {"a": a, "b": b, "data": str(images), **comparison}
+    first, classes, source = open_evaluation(a, options)
+    second = first if a == b else load(b, dtype=options["precision"])
+    protocol = make_protocol(options, source)
+    other = protocol_for(protocol_b, source, options["test_size"]) if protocol_b else protocol
+    images = WithProgress(source.open(classes))
+    comparison = compare(
+        [(first, protocol), (second, other)], images, classes, names=source.names()
+    )
+    comparison = {"a": a, "b": b, "data": str(source), **comparison}
     print_comparison(comparison)
     if json_file:
         write_json(json_file, comparison)

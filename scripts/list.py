@@ -15,7 +15,7 @@ def command(pattern):
     from keras_deeplab.zoo.manifest import info, list_models
 
     listing = Table()
-    for title in ("name", "data", "classes", "mIoU", "MB", "weights"):
+    for title in ("name", "data", "classes", "mIoU %", "MB", "weights"):
         listing.add_column(title, no_wrap=title == "name")
     for name in list_models(pattern):
         entry = info(name)
@@ -30,24 +30,26 @@ def command(pattern):
         )
     console = Console()
     console.print(listing)
-    console.print("* as the source reports it; the others were measured here.")
+    console.print("* as reported by the source; the others were measured here.")
 
 
 def miou(entry):
-    """The mIoU measured here, or the source's in percent, marked as such."""
-    for record in entry["measured"]:
-        if record["protocol"]["name"] == "published":
-            return f"{record['mIoU']:.4f}"
-    figure = entry["source"]["mIoU"]
-    return "" if figure is None else f"{figure:.2f} %*"
+    """The mIoU in percent: measured here, or the source's, marked with a star."""
+    from keras_deeplab.publishing.results_table import measured_miou
+
+    here = measured_miou(entry, "published")
+    if here is not None:
+        return f"{here:.2f}"
+    figure = entry.get("source", {}).get("mIoU")
+    return "" if figure is None else f"{figure:.2f}*"
 
 
 def where(name, entry):
-    """Whether the weights are bundled, cached, to be fetched, or not public."""
-    from keras_deeplab.zoo.manifest import cached_weights
+    """Whether the weights are bundled, cached, downloaded at first use, or not public."""
+    from keras_deeplab.zoo.trained_weights import cached_weights
 
     if entry["status"] == "published":
-        return "cached" if cached_weights(name, entry).exists() else "to be fetched"
+        return "cached" if cached_weights(name, entry).exists() else "download"
     return entry["status"].replace("_", " ")
 
 

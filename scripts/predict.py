@@ -4,20 +4,29 @@ import pathlib
 
 import click
 
-from keras_deeplab.commands.data_options import FILE
+from keras_deeplab.commands.data_options import FILE, OUTPUT_FILE
 from keras_deeplab.commands.evaluation_options import view_options
 from keras_deeplab.commands.group import Command
-
-OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
 @click.command("predict", cls=Command)
 @click.argument("image", type=FILE)
 @click.option("--model", required=True, help="Zoo name, or the folder of a training run.")
-@click.option("--output", type=OUTPUT, help="Picture: the image, its classes over it, a legend.")
-@click.option("--mask", type=OUTPUT, help="Palette PNG whose values are class indices.")
+@click.option(
+    "--output", type=OUTPUT_FILE, help="Picture: the image, its classes over it, a legend."
+)
+@click.option("--mask", type=OUTPUT_FILE, help="Palette PNG whose values are class indices.")
 @view_options()
-def command(image, model, output, mask, flip, scales, window, stride):
+def command(
+    image: pathlib.Path,
+    model: str,
+    output: pathlib.Path | None,
+    mask: pathlib.Path | None,
+    flip: bool,
+    scales: str,
+    window: int | None,
+    stride: int | None,
+) -> None:
     """Predict the class of every pixel of IMAGE and print the area of each class."""
     from keras_deeplab.commands.startup import import_tensorflow
 
@@ -29,24 +38,29 @@ def command(image, model, output, mask, flip, scales, window, stride):
     from keras_deeplab.prediction.image import predict
     from keras_deeplab.prediction.overlay import as_picture, draw_overlay, palette_png
     from keras_deeplab.prediction.protocols import parse_scales
-    from keras_deeplab.zoo.loader import image_format, open_model
+    from keras_deeplab.zoo.loader import find_model, load
 
-    pixels = read_image(image, image_format(model))
-    network, table = open_model(model)
+    trained = find_model(model)
+    pixels = read_image(image, trained.form)
     probabilities = predict(
-        network, pixels, scales=parse_scales(scales), flip=flip, window=window, stride=stride
+        load(model),
+        pixels,
+        scales=parse_scales(scales),
+        flip=flip,
+        window=window,
+        stride=stride,
     )
     labels = probabilities.argmax(-1).astype(np.uint8)
     if output:
         with atomic_write(output) as path:
-            draw_overlay(as_picture(pixels), labels, table).save(path)
+            draw_overlay(as_picture(pixels), labels, trained.classes).save(path)
     if mask:
         with atomic_write(mask) as path:
-            palette_png(labels, table).save(path)
-    print_areas(labels, table)
+            palette_png(labels, trained.classes).save(path)
+    print_areas(labels, trained.classes)
 
 
-def print_areas(labels, table):
+def print_areas(labels, classes) -> None:
     """Prints the pixels and the share of each class."""
     from rich.console import Console
     from rich.table import Table
@@ -56,7 +70,7 @@ def print_areas(labels, table):
     areas = Table("class")
     areas.add_column("pixels", justify="right")
     areas.add_column("share", justify="right")
-    for name, area in zip(table.names, class_areas(labels, len(table)).tolist(), strict=True):
+    for name, area in zip(classes.names, class_areas(labels, len(classes)).tolist(), strict=True):
         areas.add_row(name, f"{area:,}", f"{area / labels.size:.1%}")
     Console().print(areas)
 

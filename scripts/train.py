@@ -1,34 +1,35 @@
 """`keras-deeplab train`: trains a variant on labelled images."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
-import json
 import os
-import shlex
 import sys
+import typing
 
 import click
 
 from keras_deeplab.commands.data_options import (
     FILE,
-    OUTPUT,
-    REPEATED,
-    arguments,
-    dataset_files,
+    OUTPUT_FOLDER,
+    PRECISION,
+    class_table,
+    data_source,
     file_format,
-    from_run,
-    given_options,
     labelled_images,
     named_dataset,
-    open_classes,
-    open_dataset,
 )
 from keras_deeplab.commands.group import Command
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
-from keras_deeplab.zoo.run_folders import RUN_RECORD, read_run
+from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
+
+if typing.TYPE_CHECKING:
+    from keras_deeplab.data.source import DataSource
+    from keras_deeplab.training.recipe import Recipe
 
 
-def option(*names, **settings):
+def option(*names: str, **settings: typing.Any):
     """`click.option` that shows its default."""
     return click.option(*names, show_default=True, **settings)
 
@@ -37,18 +38,14 @@ def option(*names, **settings):
 @option("--model", "variant", help="Variant, for example r18_d8.")
 @named_dataset()
 @labelled_images()
-@labelled_images("val-", what="Validation images")
+@labelled_images("val-", what="validation images")
 @file_format()
-@option("--classes", type=FILE, help="Class table of files (JSON): names and colours.")
-@option("--output", type=OUTPUT, help="Folder of the run.")
+@option("--classes", type=FILE, help="Class table of the masks (JSON): names and colours.")
+@option("--output", type=OUTPUT_FOLDER, help="Folder of the run.")
 @recipe_options()
-@option("--show-recipe", is_flag=True, help="Print the recipe that the options make, and end.")
+@option("--show-recipe", is_flag=True, help="Print the recipe of these options and exit.")
 @option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
-@option(
-    "--precision",
-    type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
-    default="float32",
-)
+@option("--precision", type=PRECISION, default="float32")
 @option("--init", default="random", help="random, imagenet, a weights file, or a zoo name.")
 @option("--validate-every", type=click.IntRange(1), default=250, help="Steps.")
 @option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
@@ -56,29 +53,29 @@ def option(*names, **settings):
     "--strategy",
     type=click.Choice(["none", "mirrored", "multiworker", "tpu"]),
     default="none",
-    help="How to train on several devices or machines.",
+    help="tf.distribute strategy for several devices or machines.",
 )
-@click.option("--workers", type=click.IntRange(2), help="Processes of multiworker to start here.")
+@click.option("--workers", type=click.IntRange(2), help="Start this many multiworker processes.")
 @option(
     "--on-bad-file",
     type=click.Choice(["stop", "skip"]),
     default="stop",
-    help="What to do with an image or mask that cannot be read.",
+    help="What to do with an unreadable image or mask.",
 )
 @from_run()
-@option("--resume", is_flag=True, help="Continue the run in --output where it was last saved.")
+@option("--resume", is_flag=True, help="Continue the run in --output from its last save.")
 @click.pass_context
-def command(context, output, resume, show_recipe, **options):
+def command(context: click.Context, output, resume, show_recipe, **options) -> None:
     """Train a DeepLabV3+ on labelled images.
 
-    These are a prepared data set (--dataset, see prepare: its train split, validated on val), or
-    folders of images and masks, or a CSV file; masks are class indices or colours, see --classes.
-    The run's folder gets the best and the last weights, the history as CSV, a curve, TensorBoard's
-    events and a record of the run; predict and evaluate take that folder as a model.
+    Give a prepared dataset (--dataset, see prepare: trains on its train split, validates on val),
+    folders of images and masks, or a CSV file. Masks hold class indices or colours, see --classes.
+    The run folder gets the best and the last weights, the history as CSV, a curve, TensorBoard
+    events and a record of the run. Pass it to predict and evaluate as a model.
 
-    Options of the recipe that are not given are those of --recipe, or without it the published
-    ones with samples turned by right angles (a data set's own recipe has its crop and scale, and
-    no turns).
+    Recipe options that you do not give come from --recipe. Without it they are the published ones,
+    with random right-angle rotation; a prepared dataset sets its published crop and scale, without
+    rotation.
     """
     if show_recipe:
         from keras_deeplab.commands.startup import import_tensorflow
@@ -90,7 +87,7 @@ def command(context, output, resume, show_recipe, **options):
         if value is None:
             raise click.UsageError(f"Missing option {name}.")
     if options["workers"] and options["strategy"] != "multiworker":
-        raise click.UsageError("--workers starts the processes of --strategy multiworker.")
+        raise click.UsageError("--workers needs --strategy multiworker.")
     if options["workers"] and "TF_CONFIG" not in os.environ:
         from keras_deeplab.training.distributed.workers import run_workers
 
@@ -104,7 +101,7 @@ def command(context, output, resume, show_recipe, **options):
     click.echo(f"Done: {output}")
 
 
-def train_here(context, output, resume, options):
+def train_here(context: click.Context, output, resume: bool, options) -> None:
     """Trains in this process, alone or as one of several workers."""
     from keras_deeplab.commands.startup import import_tensorflow
 
@@ -113,50 +110,55 @@ def train_here(context, output, resume, options):
     from keras_deeplab.data.files.bad_files import BadFiles
     from keras_deeplab.training.distributed.strategies import is_chief
     from keras_deeplab.training.loop.run import train
+    from keras_deeplab.training.loop.run_record import note_run
 
-    table = open_classes(options)
-    if table is None:
-        raise click.UsageError("Give --classes with --images and --masks, or --dataset.")
-    recipe = run_recipe(context, options, len(table))
+    training = data_source(options, subset="train")
+    validation = data_source(options, subset="val", prefix="val_", required=False)
+    classes = class_table(options, training)
+    if classes is None:
+        raise click.UsageError("Give --classes: masks in files need a class table.")
+    recipe = run_recipe(context, options, len(classes))
     skip = options["on_bad_file"] == "skip"
-    bad_files = {kind: BadFiles(kind) if skip else None for kind in ("next", "ignored")}
-    dataset = open_dataset(options, table, named_split="train", bad_files=bad_files["next"])
-    validation = open_dataset(
-        options,
-        table,
-        prefix="val_",
-        required=False,
-        named_split="val",
-        bad_files=bad_files["ignored"],
+    bad_training, bad_validation = (
+        BadFiles(stand_in) if skip else None for stand_in in ("next", "ignored")
     )
+    dataset = training.open(classes, bad_files=bad_training)
+    validated = validation and cache_if_small(validation.open(classes, bad_files=bad_validation))
     if is_chief(strategy):
-        note_run(context, output, resume, table, recipe, options)
-    model = make_model(options, len(table), recipe.seed, strategy)
+        note_run(
+            output,
+            record=run_record(classes, recipe, training, options),
+            sources={"train": training, "val": validation},
+            options=given_options(context),
+            command=["keras-deeplab", *arguments("train")],
+            repeated=context.meta.get(REPEATED),
+            resume=resume,
+        )
     try:
         train(
-            model,
+            make_model(options, len(classes), training, recipe.seed, strategy),
             dataset,
             recipe=recipe,
             output=output,
-            classes=table,
-            validation=validation and cache_if_small(validation),
+            classes=classes,
+            validation=validated,
             validate_every=options["validate_every"],
             save_every=options["save_every"],
             resume=resume,
         )
     finally:
-        for files in filter(None, bad_files.values()):  # those that hold any
+        for files in filter(None, (bad_training, bad_validation)):  # those that hold any
             click.echo(files.report(), err=True)
 
 
-def strategy_named(name):
+def strategy_named(name: str):
     """The strategy of `--strategy`."""
     from keras_deeplab.training.distributed.strategies import make_strategy
 
     return make_strategy(name)
 
 
-def run_recipe(context, options, num_classes=None):
+def run_recipe(context: click.Context, options, num_classes: int | None = None) -> Recipe:
     """The recipe of the options, which change that of the run to repeat, if there is one."""
     from keras_deeplab.training.recipe import Recipe
 
@@ -166,22 +168,21 @@ def run_recipe(context, options, num_classes=None):
     return make_recipe(options, num_classes, base)
 
 
-def make_model(options, num_classes, seed, strategy):
+def make_model(options, num_classes: int, training: DataSource, seed: int, strategy):
     """The model under its precision, with random weights, those of a file or of a zoo entry."""
     import keras
 
-    from keras_deeplab.data.files.images import ImageFormat
     from keras_deeplab.zoo.builder import build
     from keras_deeplab.zoo.loader import load
     from keras_deeplab.zoo.manifest import list_models
 
     keras.utils.set_random_seed(seed)
-    keras.mixed_precision.set_dtype_policy(options["precision"])
     init = options["init"]
     settings = {
         "aux_head": options["aux_head"],
-        "input_shape": (None, None, ImageFormat(options["bands"]).channels),
+        "input_shape": (None, None, training.form.channels),
         "sync_batch_norm": strategy is not None,
+        "dtype": options["precision"],
     }
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         if init in list_models():
@@ -190,53 +191,17 @@ def make_model(options, num_classes, seed, strategy):
         return build(options["variant"], num_classes, weights=weights, **settings)
 
 
-def note_run(context, output, resume, table, recipe, options):
-    """Writes the run's record; when resuming, checks that the options are those of the run."""
-    from keras_deeplab._internal.files import write_json
-    from keras_deeplab.training.loop.provenance import environment, git_revision
-    from keras_deeplab.training.loop.run_folder import RunFolder
-
-    model = {name: options[name] for name in ("variant", "bands", "value_range")}
-    settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
-    record = {**model, **table.to_json(), "recipe": dataclasses.asdict(recipe)}
-    record["settings"] = settings
-    record = json.loads(json.dumps(record))  # tuples become lists, as they will be when read
-    if resume:
-        noted = read_run(output)
-        changed = [key for key in record if record[key] != noted.get(key)]
-        if changed:
-            raise ValueError(
-                f"--resume with other options than {output / RUN_RECORD}: "
-                + "; ".join(f"{key}: {noted.get(key)} there, {record[key]} here" for key in changed)
-            )
-        warn_of_other_data(noted, data_of(options), output)
-    elif not RunFolder(output).last.exists():
-        record["command"] = shlex.join(["keras-deeplab", *arguments("train")])
-        record["options"] = given_options(context)
-        record["data"] = data_of(options)
-        record["source"] = git_revision()
-        record["environment"] = environment()
-        if REPEATED in context.meta:
-            warn_of_other_data(context.meta[REPEATED], record["data"], "the run to repeat")
-        write_json(output / RUN_RECORD, record)
-
-
-def data_of(options):
-    """Hashes of the files of training and validation."""
-    from keras_deeplab.training.loop.provenance import data_record
-
-    files = {
-        "train": dataset_files(options, named_split="train"),
-        "val": dataset_files(options, prefix="val_", named_split="val"),
+def run_record(classes, recipe: Recipe, training: DataSource, options) -> dict[str, typing.Any]:
+    """What a resumed run must have in common with the one that it continues."""
+    settings = ("precision", "init", "aux_head", "validate_every")
+    return {
+        "variant": options["variant"],
+        "bands": training.form.bands,
+        "value_range": training.form.value_range,
+        **classes.to_json(),
+        "recipe": dataclasses.asdict(recipe),
+        "settings": {name: options[name] for name in settings},
     }
-    return {name: data_record(paths) for name, paths in files.items() if paths}
-
-
-def warn_of_other_data(noted, data, run):
-    """Says where the files are not those that a run noted."""
-    for name in data:
-        if data[name] != noted.get("data", {}).get(name):
-            click.echo(f"Warning: the {name} files are not those of {run}.", err=True)
 
 
 if __name__ == "__main__":

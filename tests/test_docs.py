@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from keras_deeplab.publishing import results_table
+from keras_deeplab.zoo.manifest import default_zoo
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,5 +44,5 @@ def test_linked_files_exist():
 
 def test_results_table_is_the_manifests():
     text = (ROOT / "README.md").read_text()
-    assert results_table.results_table() in text
-    assert results_table.update_readme(text) == text
+    assert results_table.results_table(default_zoo()) in text
+    assert results_table.update_readme(text, default_zoo()) == text

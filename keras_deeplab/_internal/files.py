@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, JSON among them, and their hashes."""
+"""Atomic file writes, JSON among them, and file hashes."""
 
 import contextlib
 import hashlib
@@ -6,34 +6,39 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+StrPath = str | os.PathLike[str]
+"""A path as `open` takes it: what every function with a path parameter accepts."""
 
 
 @contextlib.contextmanager
-def atomic_write(path):
-    """Gives a path beside `path` to write to, and renames it to `path` at the end.
+def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
+    """Yields a temporary path next to `path` to write to, and renames it to `path` at the end.
 
-    After an error the old file, if any, is still there and the new one is gone. The temporary name
-    keeps the suffixes of `path`: writers choose their format by them.
+    After an error the old file, if any, is unchanged and the new one is removed. The temporary name
+    keeps the suffixes of `path`, because writers choose their format by them.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        yield beside
-        os.replace(beside, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def write_json(path, value):
-    """Writes a value as indented JSON, whole or not at all."""
+def write_json(path: StrPath, value: Any) -> None:
+    """Writes a value as indented JSON with `atomic_write`. NaN is a `ValueError`."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    with atomic_write(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def without_nan(value):
-    """A number, list, tuple or dict with `None` for NaN, which JSON does not have."""
+def without_nan(value: Any) -> Any:
+    """Replaces NaN, which JSON does not have, by `None` in a number, list, tuple or dict."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -41,13 +46,13 @@ def without_nan(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def file_sha256(path):
+def file_sha256(path: StrPath) -> str:
     """SHA-256 of a file as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_md5(path):
-    """MD5 of a file as 32 hex digits: for data sets whose owners publish no better checksum."""
+def file_md5(path: StrPath) -> str:
+    """MD5 of a file as 32 hex digits, for datasets whose owners publish no better checksum."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

@@ -1,4 +1,4 @@
-"""The error stream of this process, held back."""
+"""Capturing the error stream of this process."""
 
 import contextlib
 import os

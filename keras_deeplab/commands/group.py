@@ -1,4 +1,4 @@
-"""The console command `keras-deeplab`: a group whose commands are the files in `scripts/`."""
+"""The console command `keras-deeplab`: a group of the commands in `scripts/`, one file each."""
 
 import gc
 import importlib.util
@@ -12,7 +12,7 @@ from keras_deeplab._internal.resources import scripts_dir
 
 
 class Command(click.Command):
-    """A command whose errors, meant for people, come without a traceback."""
+    """A command that shows errors of users and their files in one line, without a traceback."""
 
     def invoke(self, context):
         try:
@@ -26,8 +26,8 @@ class Command(click.Command):
             message, status = _dataset_error(error), 1
             if message is None:
                 raise
-        # Here the error is gone, and with it the iterator in the frames of its traceback. One that
-        # lives until Python ends keeps it from ending: its threads wait for Python to read a file.
+        # The error is out of scope here, so the dataset iterator in its traceback can be freed.
+        # One that survives until the interpreter exits blocks the exit: its threads wait for it.
         gc.collect()
         if status != 1:
             click.echo(message, err=True)
@@ -36,7 +36,7 @@ class Command(click.Command):
 
 
 def _dataset_error(error):
-    """What a dataset's reader said of a file; TensorFlow wraps it in an error of its own."""
+    """The message of a dataset's reader, which TensorFlow wraps in an error of its own."""
     if not type(error).__module__.startswith("tensorflow"):
         return None
     found = re.search(r"(?:Value|UnreadableFile)Error: (.+?)\s*Traceback", str(error), re.DOTALL)
@@ -44,7 +44,7 @@ def _dataset_error(error):
 
 
 class ScriptGroup(click.Group):
-    """Finds commands as files and imports one only when it is run or described."""
+    """Finds commands as files, and imports one only to run it or to show its help."""
 
     def list_commands(self, context):
         return sorted(path.stem for path in scripts_dir().glob("*.py") if path.stem[0] != "_")
@@ -52,9 +52,9 @@ class ScriptGroup(click.Group):
     def get_command(self, context, name):
         if name not in self.list_commands(context):
             return None
-        spec = importlib.util.spec_from_file_location(
-            f"keras_deeplab.scripts.{name}", scripts_dir() / f"{name}.py"
-        )
+        path = scripts_dir() / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"keras_deeplab.scripts.{name}", path)
+        assert spec and spec.loader  # known suffix
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module.command

@@ -1,84 +1,103 @@
 """Options of a training's recipe."""
 
+from __future__ import annotations
+
 import dataclasses
+import functools
 import json
+import typing
 
 import click
 
-from keras_deeplab.commands.data_options import published_training
+from keras_deeplab.commands.data_options import Decorator, Options, decorator
+
+if typing.TYPE_CHECKING:
+    from keras_deeplab.training.recipe import Recipe
 
 POSITIVE = click.FloatRange(0, min_open=True)
 COUNT = click.IntRange(1)
 
 
-def recipe_options():
-    """Decorator: an option for every field of a `Recipe`; what is not given is the recipe's."""
-
-    def option(*names, **settings):
-        return click.option(*names, default=None, **settings)
-
-    options = (
-        click.option(
-            "--recipe", help="published_80k, finetune or finetune_heads; see --show-recipe."
-        ),
-        option("--steps", type=COUNT, help="Batches to train on."),
-        option(
-            "--batch", "batch_size", type=COUNT, help="Samples a step, of all devices together."
-        ),
-        option("--crop", type=click.IntRange(32), help="Side of a sample in pixels."),
+def recipe_options() -> Decorator:
+    """Decorator: an option for every field of a `Recipe`; those not given are the recipe's."""
+    option = functools.partial(click.option, default=None)
+    return decorator(
+        option("--recipe", help="published_80k, finetune or finetune_heads; see --show-recipe."),
+        option("--steps", type=COUNT, help="Training steps, one batch each."),
+        option("--batch", "batch_size", type=COUNT, help="Batch size, of all devices together."),
+        option("--crop", type=click.IntRange(32), help="Side of a training sample, in pixels."),
         option("--optimizer", type=click.Choice(["sgd", "adamw"])),
-        option("--lr", "learning_rate", type=POSITIVE, help="First learning rate."),
-        option("--end-lr", "end_learning_rate", type=click.FloatRange(0), help="Last one."),
-        option("--schedule", type=click.Choice(["poly", "cosine"]), help="The rates between."),
-        option("--warmup", type=click.IntRange(0), help="Steps of rising learning rate."),
-        option("--weight-decay", type=click.FloatRange(0)),
+        option("--lr", "learning_rate", type=POSITIVE, help="Initial learning rate."),
+        option(
+            "--end-lr", "end_learning_rate", type=click.FloatRange(0), help="Final learning rate."
+        ),
+        option("--schedule", type=click.Choice(["poly", "cosine"]), help="Learning-rate schedule."),
+        option("--warmup", type=click.IntRange(0), help="Steps of linear warm-up."),
+        option(
+            "--weight-decay",
+            type=click.FloatRange(0),
+            help="L2 factor of SGD, decoupled decay of AdamW.",
+        ),
         option(
             "--backbone-rate",
             "backbone_lr_factor",
             type=POSITIVE,
             help="Factor on the backbone's learning rate.",
         ),
-        option("--clip-norm", type=POSITIVE, help="Largest norm of the gradients."),
-        option("--accumulate", type=COUNT, help="Batches for one update."),
+        option("--clip-norm", type=POSITIVE, help="Clip the global gradient norm to this."),
+        option("--accumulate", type=COUNT, help="Accumulate gradients over this many batches."),
         option(
-            "--ema", type=click.FloatRange(0, 1, True, True), help="Momentum of averaged weights."
+            "--ema",
+            type=click.FloatRange(0, 1, True, True),
+            help="Momentum of the exponential moving average of the weights.",
         ),
-        option("--loss", type=_Losses(), help="Such as ohem, or crossentropy=1,dice=0.5."),
-        option("--class-weights", type=_Weights(), help="A factor for each class: 1,2,1"),
         option(
-            "--divide-by", type=click.Choice(["all", "valid"]), help="Pixels losses are a mean of."
+            "--loss", type=Losses(), help="Losses, for example ohem, or crossentropy=1,dice=0.5."
+        ),
+        option("--class-weights", type=Weights(), help="Loss weight of each class: 1,2,1."),
+        option(
+            "--divide-by",
+            type=click.Choice(["all", "valid"]),
+            help="Average the loss over all or only valid pixels.",
         ),
         option(
             "--freeze",
             type=click.Choice(["stem", "layer1", "layer2", "layer3", "backbone"]),
-            help="Last part of the backbone that is not trained.",
+            help="Freeze the backbone up to and including this part.",
         ),
-        option("--freeze-bn/--train-bn", "freeze_batch_norm", help="Keep batch norm as it is."),
+        option("--freeze-bn/--train-bn", "freeze_batch_norm", help="Freeze batch norm."),
         option(
-            "--patience", type=COUNT, help="Validations without a better mIoU that end the run."
+            "--patience", type=COUNT, help="Stop after this many validations without a better mIoU."
         ),
-        option("--scale", "base_size", nargs=2, type=COUNT, help="Long and short side of ratio 1."),
-        option("--scales", "scale_range", nargs=2, type=POSITIVE, help="Random resize ratios."),
-        option("--rotate/--no-rotate", help="Turn samples by right angles."),
+        option(
+            "--scale",
+            "base_size",
+            nargs=2,
+            type=COUNT,
+            metavar="LONG SHORT",
+            help="Size that resize ratio 1 stands for. Default: the image's own.",
+        ),
+        option(
+            "--scales",
+            "scale_range",
+            nargs=2,
+            type=POSITIVE,
+            metavar="LOW HIGH",
+            help="Range of random resize ratios.",
+        ),
+        option("--rotate/--no-rotate", help="Rotate samples by random right angles."),
         option(
             "--augment",
             "augmentation",
             type=click.Choice(["published", "strong"]),
             help="strong adds jittered resize and RandAugment.",
         ),
-        option("--seed", type=int),
+        option("--seed", type=int, help="Seed of data order, augmentation and dropout."),
     )
 
-    def decorate(command):
-        for add in reversed(options):  # as stacked decorators are applied
-            command = add(command)
-        return command
 
-    return decorate
-
-
-class _Losses(click.ParamType):
-    """Names with weights, as a dict; or a dict, as a run notes it."""
+class Losses(click.ParamType):
+    """Names with weights, as a dict; also a dict, as a run record holds it."""
 
     name = "losses"
 
@@ -89,11 +108,13 @@ class _Losses(click.ParamType):
             parts = (part.partition("=") for part in value.split(","))
             return {name.strip(): float(weight or 1) for name, _, weight in parts}
         except ValueError:
-            self.fail(f"{value!r} is no list such as crossentropy=1,dice=0.5.", parameter, context)
+            self.fail(
+                f"{value!r} is not a list such as crossentropy=1,dice=0.5.", parameter, context
+            )
 
 
-class _Weights(click.ParamType):
-    """Numbers separated by commas, as a tuple; or a list of them, as a run notes it."""
+class Weights(click.ParamType):
+    """Numbers separated by commas, as a tuple; also a list, as a run record holds it."""
 
     name = "weights"
 
@@ -101,17 +122,29 @@ class _Weights(click.ParamType):
         try:
             return tuple(map(float, value.split(",") if isinstance(value, str) else value))
         except ValueError:
-            self.fail(f"{value!r} is no list of numbers such as 1,2,1.", parameter, context)
+            self.fail(f"{value!r} is not a list of numbers such as 1,2,1.", parameter, context)
 
 
-def make_recipe(options, num_classes=None, base=None):
+def published_training(dataset: str | None) -> dict[str, typing.Any]:
+    """`Recipe` fields of the published training on a prepared dataset; `{}` without one."""
+    from keras_deeplab.data.datasets.registry import dataset_spec
+
+    if dataset is None:
+        return {}
+    spec = dataset_spec(dataset)
+    return {"crop": spec.crop, "base_size": spec.base_size, "rotate": False}
+
+
+def make_recipe(
+    options: Options, num_classes: int | None = None, base: Recipe | None = None
+) -> Recipe:
     """The `Recipe` of a command's options.
 
     Args:
-        options: Dict of the options; what is `None` was not given.
+        options: Options of the command by parameter name; `None` where not given.
         num_classes: Number of classes, to check the class weights, where it is known.
-        base: `Recipe` that the options change; else the one they name, completed by what a named
-            data set was trained with.
+        base: `Recipe` that the options change. By default the one that they name, with what the
+            published training on a prepared dataset sets.
     """
     from keras_deeplab.training.recipe import Recipe, get_recipe
 
@@ -122,11 +155,11 @@ def make_recipe(options, num_classes=None, base=None):
     given = {name: options[name] for name in fields if options[name] is not None}
     recipe = dataclasses.replace(base, **given)
     weights = recipe.class_weights
-    if None not in (weights, num_classes) and len(weights) != num_classes:
-        raise ValueError(f"--class-weights holds {len(weights)} numbers, not {num_classes}.")
+    if weights and num_classes and len(weights) != num_classes:
+        raise ValueError(f"--class-weights has {len(weights)} values for {num_classes} classes.")
     return recipe
 
 
-def recipe_text(recipe):
+def recipe_text(recipe: Recipe) -> str:
     """A recipe as JSON, one line per field."""
     return json.dumps(dataclasses.asdict(recipe), indent=1)

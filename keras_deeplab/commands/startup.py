@@ -7,7 +7,7 @@ from keras_deeplab._internal.stderr import capture_stderr
 
 
 def import_tensorflow(first=lambda: None):
-    """Imports Keras and TensorFlow for a command, keeping their start-up chatter off the screen.
+    """Imports Keras and TensorFlow for a command, without their start-up messages.
 
     Args:
         first: Function to call before TensorFlow computes anything.

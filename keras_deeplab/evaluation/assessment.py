@@ -1,33 +1,49 @@
-"""Everything that is measured of a model over a labelled dataset, in one pass."""
+"""All metrics of a model over a labelled dataset, in one pass."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import keras
 
 from keras_deeplab._internal.files import without_nan
-from keras_deeplab.data.class_table import IGNORE_INDEX
+from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.evaluation.bootstrap import Bootstrap
 from keras_deeplab.evaluation.boundary import BoundaryMetrics
 from keras_deeplab.evaluation.calibration import Calibration
 from keras_deeplab.evaluation.image_scores import ImageScores
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
-from keras_deeplab.evaluation.predictions import named_in_errors, predictions
+from keras_deeplab.evaluation.predictions import (
+    LabelledImages,
+    Prediction,
+    named_in_errors,
+    predictions,
+)
 from keras_deeplab.evaluation.report.page import write_report
+from keras_deeplab.prediction.protocols import Protocol
 
 LEVEL = 0.95  # of the intervals
 
 
-def assess(model, dataset, table, protocol, *, names=None):
-    """Evaluates a model as `keras_deeplab.evaluate` does, and measures what else a report tells.
+def assess(
+    model: keras.Model,
+    dataset: LabelledImages,
+    table: ClassTable,
+    protocol: Protocol,
+    *,
+    names: Iterable[str] | None = None,
+) -> "Assessment":
+    """Evaluates a model as `keras_deeplab.evaluate` does, and adds the other metrics of a report.
 
     Args:
         model: Model of logits, see `keras_deeplab.predict`.
         dataset: Iterable of `(image, label)`, ignored pixels 255, see `keras_deeplab.evaluate`.
-        table: `ClassTable` of model and labels.
-        protocol: `Protocol`.
-        names: Iterable of a name per image, or `None` for numbers.
-
-    Returns:
-        `Assessment`.
+        table: Classes of model and labels.
+        protocol: How to predict each image.
+        names: A name per image, or `None` for numbers.
 
     Raises:
-        ValueError: When an image or its label does not fit; names it.
+        ValueError: When an image or its label does not fit the model; names the image.
     """
     assessment = Assessment(table, protocol, model.compute_dtype)
     for prediction in predictions(model, dataset, protocol, names=names):
@@ -36,11 +52,11 @@ def assess(model, dataset, table, protocol, *, names=None):
 
 
 class Assessment:
-    """Collects what is measured of each prediction; memory does not grow with their number.
+    """Accumulates all metrics of predictions; memory does not grow with their number.
 
     Args:
-        table: `ClassTable`.
-        protocol: `Protocol` of the predictions.
+        table: Classes of model and labels.
+        protocol: Protocol of the predictions.
         precision: Name of the dtype that the model computes in.
 
     Attributes:
@@ -51,7 +67,7 @@ class Assessment:
         images: `ImageScores`.
     """
 
-    def __init__(self, table, protocol, precision):
+    def __init__(self, table: ClassTable, protocol: Protocol, precision: str) -> None:
         classes = len(table)
         self.table = table
         self.protocol = protocol
@@ -62,8 +78,8 @@ class Assessment:
         self.boundary = BoundaryMetrics(classes)
         self.images = ImageScores(table.names)
 
-    def update(self, prediction):
-        """Adds a `Prediction`; a `ValueError` of its label names it."""
+    def update(self, prediction: Prediction) -> None:
+        """Adds a prediction; raises a `ValueError` with its name when the label does not fit."""
         label, probabilities = prediction.label, prediction.views[-1]
         classes = probabilities.argmax(-1)
         one = SegmentationMetrics(len(self.table), IGNORE_INDEX)
@@ -75,13 +91,14 @@ class Assessment:
         self.boundary.update(label, classes)
         self.images.update(prediction, classes, one)
 
-    def summary(self):
-        """All numbers as a dict that JSON can hold; undefined ones are `None`.
+    def summary(self) -> dict[str, Any]:
+        """All metrics as a JSON-serialisable dict; undefined ones are `None`.
 
         Returns:
-            Dict of `protocol`, `precision`, `images`, `classes`, what `SegmentationMetrics.result`
-            and `BoundaryMetrics.result` have, `ECE`, `calibration` (see `Calibration.result`),
-            `intervals` (see `Bootstrap.intervals`, and their `level`), and `confusion`.
+            Dict with `protocol`, `precision`, `images`, `classes`, the keys of
+            `SegmentationMetrics.result` and `BoundaryMetrics.result`, `ECE`, `calibration` (see
+            `Calibration.result`), `intervals` (see `Bootstrap.intervals`, with their `level`), and
+            `confusion`.
         """
         result, boundary = self.metrics.result(), self.boundary.result()
         calibration = self.calibration.result()
@@ -102,14 +119,16 @@ class Assessment:
             }
         )
 
-    def write_report(self, path, *, model, dataset, command):
-        """Writes the numbers and pictures as a page for the browser, see `write_report`.
+    def write_report(
+        self, path: str | os.PathLike[str], *, model: str, dataset: str, command: str
+    ) -> None:
+        """Writes metrics and pictures as an HTML page, see `report.page.write_report`.
 
         Args:
             path: The HTML file.
-            model: What the model is called.
-            dataset: What the images are called.
-            command: The command that measures this again.
+            model: Name of the model.
+            dataset: Name of the dataset.
+            command: The command that repeats this evaluation.
         """
         best, worst = self.images.samples()
         write_report(

@@ -1,5 +1,7 @@
 """Confidence intervals of metrics over images, in one pass: the Poisson bootstrap."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_deeplab.evaluation.metrics import check_settings, derive
@@ -9,22 +11,22 @@ _SCORES = ("aAcc", "mIoU", "mAcc", "mDice", "mFscore", "fwIoU")
 
 
 class Bootstrap:
-    """Replicates of a confusion matrix, as if as many sets of images had been drawn.
+    """Bootstrap replicates of a confusion matrix, each from its own random sample of the images.
 
-    Each replicate counts every image Poisson(1) times, which for many images is drawing them with
-    replacement, but needs neither their number nor their matrices again (Hanley and MacGibbon 2006,
-    "Creating non-parametric bootstrap samples using Poisson frequencies"; Chamandy et al. 2012,
-    "Estimating uncertainty for massive data streams"). The weights of an image follow from seed and
-    index alone: order and sharing among workers change nothing, and two models are compared on the
-    same draws.
+    Each replicate counts every image Poisson(1) times. For many images this approaches sampling
+    with replacement, but needs neither their number nor a second pass over their matrices (Hanley
+    and MacGibbon 2006, "Creating non-parametric bootstrap samples using Poisson frequencies";
+    Chamandy et al. 2012, "Estimating uncertainty for massive data streams"). The weights of an
+    image depend on seed and index only: neither the order of the images nor the number of workers
+    changes the result, and two models are compared on the same samples.
 
-    The images are taken as independent. Tiles of one scene are not: give all of them the index of
-    the scene, and whole scenes are drawn.
+    Images are assumed to be independent. Tiles of one scene are not: pass the index of the scene
+    for all of its tiles to sample whole scenes.
 
     Args:
         num_classes: Number of classes.
         replicates: Number of replicates.
-        seed: Integer from 0 that the weights follow from.
+        seed: Seed of the weights, an integer >= 0.
 
     Attributes:
         confusions: `(replicates, num_classes, num_classes)` int64 pixel counts, labels in rows,
@@ -32,28 +34,28 @@ class Bootstrap:
         images: Number of images counted.
 
     Raises:
-        ValueError: When there are no classes or replicates, or `seed` is negative.
+        ValueError: When `num_classes` or `replicates` is less than 1, or `seed` is negative.
     """
 
-    def __init__(self, num_classes, *, replicates=1000, seed=0):
+    def __init__(self, num_classes: int, *, replicates: int = 1000, seed: int = 0) -> None:
         for name, value, least in (
             ("num_classes", num_classes, 1),
             ("replicates", replicates, 1),
             ("seed", seed, 0),
         ):
             if value < least:
-                raise ValueError(f"{name} must be an integer from {least}, got {value!r}.")
+                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}.")
         self.num_classes = num_classes
         self.replicates = replicates
         self.seed = seed
         self.confusions = np.zeros((replicates, num_classes, num_classes), np.int64)
         self.images = 0
 
-    def update(self, index, confusion):
+    def update(self, index: int, confusion: np.ndarray) -> None:
         """Counts one image.
 
         Args:
-            index: Integer from 0, the place of the image in the data set.
+            index: Position of the image in the dataset, an integer >= 0.
             confusion: `(num_classes, num_classes)` int64 confusion matrix of this image alone.
 
         Raises:
@@ -63,18 +65,18 @@ class Bootstrap:
         if np.shape(confusion) != shape:
             raise ValueError(f"Expected a confusion matrix {shape}, got {np.shape(confusion)}.")
         if index < 0:
-            raise ValueError(f"index must be an integer from 0, got {index!r}.")
-        # A spawn key keeps apart what concatenated words of seed and index would not.
+            raise ValueError(f"index must be an integer >= 0, got {index!r}.")
+        # The spawn key separates seed and index; concatenated, different pairs could be equal.
         source = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
         weights = source.poisson(1, self.replicates)
         self.confusions += weights[:, np.newaxis, np.newaxis] * np.asarray(confusion, np.int64)
         self.images += 1
 
-    def merge(self, other):
+    def merge(self, other: "Bootstrap") -> None:
         """Adds the counts of other images.
 
         Args:
-            other: `Bootstrap` of the same settings.
+            other: Bootstrap with the same settings.
 
         Raises:
             ValueError: When the settings differ.
@@ -83,20 +85,20 @@ class Bootstrap:
         self.confusions += other.confusions
         self.images += other.images
 
-    def intervals(self, level=0.95):
+    def intervals(self, level: float = 0.95) -> dict[str, Any]:
         """Percentile intervals (Efron and Tibshirani 1993, chapter 13) of the metrics.
 
-        Replicates in which a metric is undefined are left out. A class that only one image has gets
-        an interval of no width: nothing is known about how it varies.
+        Replicates in which a metric is undefined are skipped. A class that occurs in one image only
+        gets an interval of zero width: nothing is known about its variation.
 
         Args:
             level: Share of the replicates inside an interval, between 0 and 1.
 
         Returns:
             Dict with `aAcc`, `mIoU`, `mAcc`, `mDice`, `mFscore`, `fwIoU`, each `(low, high)`, and
-            `IoU`, a list of `(low, high)` of each class. Fractions 0..1 as of
-            `SegmentationMetrics`; NaN when fewer than two images were counted, or no replicate has
-            the metric.
+            `IoU`, a list with `(low, high)` per class. Fractions 0..1 as in `SegmentationMetrics`;
+            NaN when fewer than two images were counted, or the metric is undefined in all
+            replicates.
 
         Raises:
             ValueError: When `level` is not between 0 and 1.
@@ -108,17 +110,17 @@ class Bootstrap:
         }
 
 
-def paired_difference(first, second, level=0.95):
-    """How much better the second of two models is on the same images.
+def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) -> dict[str, Any]:
+    """Differences of two models on the same images: scores of the second minus the first.
 
     Args:
-        first: `Bootstrap` of one model.
-        second: `Bootstrap` of the other, with the same settings and image indices.
+        first: Bootstrap of the first model.
+        second: Bootstrap of the second model, with the same settings and image indices.
         level: Share of the replicates inside an interval, between 0 and 1.
 
     Returns:
-        Dict with `mIoU` and `IoU`, a list with an entry for each class. Each is a dict of `low` and
-        `high`, the interval of second minus first in fractions -1..1, and `share_positive`, the
+        Dict with `mIoU`, and `IoU`, a list with an entry per class. Each entry is a dict with `low`
+        and `high`, the interval of the difference in fractions -1..1, and `share_positive`, the
         share of replicates in which the second is better. NaN as in `Bootstrap.intervals`.
 
     Raises:
@@ -126,16 +128,16 @@ def paired_difference(first, second, level=0.95):
             between 0 and 1.
     """
     check_settings(first, second, _SETTINGS)
-    # Same labels under the same weights: each replicate has the same labelled pixels.
+    # Same labels and same weights: both models have the same labelled pixels in each replicate.
     labelled = [bootstrap.confusions.sum(axis=2) for bootstrap in (first, second)]
     if first.images != second.images or not np.array_equal(*labelled):
         raise ValueError(
-            f"The {first.images} and {second.images} images counted differ in their labels or "
-            "indices: evaluate both models on the same images, with the same indices."
+            f"The {first.images} and {second.images} images counted differ in labels or indices: "
+            "evaluate both models on the same images with the same indices."
         )
     before, after = derive(first.confusions), derive(second.confusions)
 
-    def compare(differences):
+    def compare(differences: np.ndarray) -> dict[str, float]:
         low, high = _interval(differences, level, first.images)
         defined = differences[~np.isnan(differences)]
         share = float("nan") if np.isnan(low) else float(np.mean(defined > 0))
@@ -147,10 +149,11 @@ def paired_difference(first, second, level=0.95):
     }
 
 
-def _interval(values, level, images):
+def _interval(values: np.ndarray, level: float, images: int) -> tuple[float, float]:
     if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, such as 0.95, got {level!r}.")
+        raise ValueError(f"level must be between 0 and 1, for example 0.95, got {level!r}.")
     defined = values[~np.isnan(values)]
     if images < 2 or not defined.size:
         return float("nan"), float("nan")
-    return tuple(np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist())
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high

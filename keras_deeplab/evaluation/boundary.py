@@ -1,6 +1,7 @@
-"""How well the boundaries of classes are met: Boundary IoU and boundary F-score."""
+"""Accuracy of class boundaries: Boundary IoU and boundary F-score."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
@@ -8,44 +9,51 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import check_classes, check_settings, derive, nanmean
 
-_GROUP = 8  # classes whose contours are widened at once, a bit of a byte each
+_GROUP = 8  # classes whose contours are dilated at once, one bit of a byte each
 
 
 class BoundaryMetrics:
-    """Accumulates counts of pixels at boundaries and derives two scores of each class from them.
+    """Accumulates pixel counts at class boundaries and derives two scores per class from them.
 
     Boundary IoU (Cheng et al., CVPR 2021, arXiv 2103.16562): IoU of boundary regions. The region of
-    a class is those of its pixels that have a pixel of another class within a square of `width`
-    around them.
+    a class consists of its pixels that have a pixel of another class in the square window around
+    them, up to `width` away in each direction.
 
     Boundary F-score (Csurka et al., BMVC 2013, "What is a good evaluation measure for semantic
-    segmentation?"): the contour of a class is those of its pixels that have another class above,
+    segmentation?"): the contour of a class consists of its pixels that have another class above,
     below, left or right. Precision is the share of its predicted contour within the Euclidean
-    distance `tolerance` of its labelled one, recall the reverse.
+    distance `tolerance` of its labelled contour, recall the reverse.
 
-    Both are of the pixels of all images together, not means over images as in the second paper.
-    Ignored pixels and the edge of the image are no boundary, as nothing is known of what is beyond
-    them; the code of the first paper takes the edge for background. Predictions on ignored pixels
-    are ignored.
+    Both count the pixels of all images together; they are not means over images as in the second
+    paper. Ignored pixels and the image border are not boundaries, as the classes beyond them are
+    unknown; the code of the first paper treats the border as background. Predictions on ignored
+    pixels are ignored.
 
     Args:
         num_classes: Number of classes.
         ignore_index: Label value that is not counted.
-        width: Width of boundary regions, a share of the diagonal of the image; 0.02 is that of the
-            paper. In pixels it is rounded, and at least 1.
-        tolerance: Distance within which contours meet, likewise; 0.0075 is that of the paper.
+        width: Width of boundary regions as a share of the image diagonal; the paper uses 0.02. It
+            is rounded to whole pixels, at least 1.
+        tolerance: Distance within which contours match, likewise; the paper uses 0.0075.
 
     Attributes:
         regions: `(num_classes + 1, num_classes + 1)` int64 pixel counts, labels in rows,
-            predictions in columns; the last is for pixels in no boundary region.
-        contours: `(2, 2, num_classes)` int64 pixel counts of contours, of labels and of
-            predictions: all, and those that the other comes near.
+            predictions in columns; the last index counts pixels outside of boundary regions.
+        contours: `(2, 2, num_classes)` int64 pixel counts of the contours of labels and of
+            predictions: all pixels, and those within `tolerance` of the other contour.
 
     Raises:
-        ValueError: When there are no classes, or a share is not above 0.
+        ValueError: When `num_classes` is less than 1, or `width` or `tolerance` is not above 0.
     """
 
-    def __init__(self, num_classes, *, ignore_index=IGNORE_INDEX, width=0.02, tolerance=0.0075):
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        ignore_index: int = IGNORE_INDEX,
+        width: float = 0.02,
+        tolerance: float = 0.0075,
+    ) -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}.")
         if not (width > 0 and tolerance > 0):
@@ -57,7 +65,7 @@ class BoundaryMetrics:
         self.regions = np.zeros((num_classes + 1, num_classes + 1), np.int64)
         self.contours = np.zeros((2, 2, num_classes), np.int64)
 
-    def update(self, labels, predictions):
+    def update(self, labels: np.ndarray, predictions: np.ndarray) -> None:
         """Counts one image.
 
         Args:
@@ -65,8 +73,8 @@ class BoundaryMetrics:
             predictions: `(H, W)` class indices.
 
         Raises:
-            ValueError: When shapes differ or are of no single image, or a value is no class; names
-                the values.
+            ValueError: When shapes differ or are not `(H, W)`, or a value is not a class index;
+                names the values.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         if labels.shape != predictions.shape or labels.ndim != 2:
@@ -82,7 +90,7 @@ class BoundaryMetrics:
         self._count_regions(maps, max(1, round(self.width * diagonal)))
         self._count_contours(maps, max(1, round(self.tolerance * diagonal)))
 
-    def _count_regions(self, maps, distance):
+    def _count_regions(self, maps: list[np.ndarray], distance: int) -> None:
         size = self.num_classes + 1
         label, prediction = (
             np.where(in_boundary_region(classes, distance), classes, self.num_classes)
@@ -91,7 +99,7 @@ class BoundaryMetrics:
         codes = (label.astype(np.int32) * size + prediction)[maps[0] >= 0]
         self.regions += np.bincount(codes, minlength=size**2).reshape(size, size)
 
-    def _count_contours(self, maps, distance):
+    def _count_contours(self, maps: list[np.ndarray], distance: int) -> None:
         points = [np.nonzero(on_contour(classes)) for classes in maps]
         classes = [values[place] for values, place in zip(maps, points, strict=True)]
         for ours, theirs in ((0, 1), (1, 0)):
@@ -108,11 +116,11 @@ class BoundaryMetrics:
                 met = classes[ours][(near & bits[classes[ours]]) > 0]
                 self.contours[ours, 1] += np.bincount(met, minlength=self.num_classes)
 
-    def merge(self, other):
+    def merge(self, other: "BoundaryMetrics") -> None:
         """Adds the counts of other images.
 
         Args:
-            other: `BoundaryMetrics` of the same settings.
+            other: Metrics with the same settings.
 
         Raises:
             ValueError: When the settings differ.
@@ -121,14 +129,14 @@ class BoundaryMetrics:
         self.regions += other.regions
         self.contours += other.contours
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """Scores as fractions 0..1.
 
-        A class without boundary in labels and predictions has no score (NaN); one without in one
-        of them has 0. Means are over the classes that have the score.
+        A class with a boundary in neither labels nor predictions has no score (NaN); a class with a
+        boundary in only one of them has 0. Means are over the classes with a score.
 
         Returns:
-            Dict with `mBoundaryIoU`, `mBoundaryFscore`, and `per_class`: a dict of `BoundaryIoU`,
+            Dict with `mBoundaryIoU`, `mBoundaryFscore`, and `per_class`: a dict with `BoundaryIoU`,
             `BoundaryFscore`, `BoundaryPrecision`, `BoundaryRecall`, each a list of floats.
         """
         iou = derive(self.regions)[1]["IoU"][: self.num_classes]
@@ -149,26 +157,26 @@ class BoundaryMetrics:
         }
 
 
-def in_boundary_region(classes, distance):
-    """Which pixels have another class within a square of `2 * distance + 1` around them.
+def in_boundary_region(classes: np.ndarray, distance: int) -> np.ndarray:
+    """Mask of pixels with another class within a square of side `2 * distance + 1` around them.
 
     Args:
         classes: `(H, W)` int16 class indices, -1 for ignored pixels.
         distance: Pixels.
 
     Returns:
-        `(H, W)` bool, of the class that `classes` tells; without meaning for ignored pixels.
+        `(H, W)` bool: the boundary regions of all classes; undefined for ignored pixels.
     """
     highest = classes
     lowest = np.where(classes < 0, np.iinfo(np.int16).max, classes)
-    for axis in (0, 1):  # a repeated edge adds no class that the square does not hold
+    for axis in (0, 1):  # repeating the edge adds no other class to the square
         highest = maximum_filter1d(highest, 2 * distance + 1, axis=axis, mode="nearest")
         lowest = minimum_filter1d(lowest, 2 * distance + 1, axis=axis, mode="nearest")
     return highest != lowest
 
 
-def on_contour(classes):
-    """Which pixels have another class above, below, left or right; `classes` as above."""
+def on_contour(classes: np.ndarray) -> np.ndarray:
+    """Mask of pixels with another class above, below, left or right; `classes` as above."""
     contour = np.zeros(classes.shape, bool)
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         differ = (classes[one] != classes[other]) & (classes[one] >= 0) & (classes[other] >= 0)
@@ -177,8 +185,8 @@ def on_contour(classes):
     return contour
 
 
-def widened(bits, radius):
-    """Bits of all pixels within a Euclidean distance, as union of rows of a disc.
+def widened(bits: np.ndarray, radius: int) -> np.ndarray:
+    """Dilates bit masks by a disc, as the union of the rows of the disc.
 
     Args:
         bits: `(H, W)` uint8.

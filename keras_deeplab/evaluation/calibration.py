@@ -1,4 +1,6 @@
-"""How far the probability of the predicted class is the share of right pixels."""
+"""Calibration: how well the confidence of the predicted class matches its accuracy."""
+
+from typing import Any
 
 import numpy as np
 
@@ -10,21 +12,21 @@ class Calibration:
     """Top-label calibration of pixels, in bins of equal width.
 
     The bins of Guo et al. (ICML 2017, arXiv 1706.04599, section 2): `bins` intervals
-    `(low, high]` of the confidence, 0 in the first. All images are counted together.
+    `(low, high]` of the confidence; 0 belongs to the first. All images are counted together.
 
     Args:
-        bins: Number of bins; 15 is that of the paper.
+        bins: Number of bins; the paper uses 15.
 
     Attributes:
         pixels: `(bins,)` int64, counted pixels.
-        right: `(bins,)` int64, those whose prediction is the label.
+        right: `(bins,)` int64, correctly predicted pixels.
         confidence: `(bins,)` float64, sum of the confidences.
 
     Raises:
-        ValueError: When there are no bins.
+        ValueError: When `bins` is less than 1.
     """
 
-    def __init__(self, bins=15):
+    def __init__(self, bins: int = 15) -> None:
         if bins < 1:
             raise ValueError(f"bins must be a positive integer, got {bins!r}.")
         self.bins = bins
@@ -32,7 +34,13 @@ class Calibration:
         self.right = np.zeros(bins, np.int64)
         self.confidence = np.zeros(bins, np.float64)
 
-    def update(self, labels, predictions, confidences, ignore_index=IGNORE_INDEX):
+    def update(
+        self,
+        labels: np.ndarray,
+        predictions: np.ndarray,
+        confidences: np.ndarray,
+        ignore_index: int = IGNORE_INDEX,
+    ) -> None:
         """Counts one image.
 
         Args:
@@ -42,14 +50,15 @@ class Calibration:
             ignore_index: Label value that is not counted.
 
         Raises:
-            ValueError: When shapes differ, or a counted confidence is outside 0..1; names it.
+            ValueError: When shapes differ, or a counted confidence is outside 0..1; names the
+                value.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         confidences = np.asarray(confidences)
         if not labels.shape == predictions.shape == confidences.shape:
             raise ValueError(
                 f"Labels {labels.shape}, predictions {predictions.shape} and confidences "
-                f"{confidences.shape} differ."
+                f"{confidences.shape} differ in shape."
             )
         valid = labels != ignore_index
         confidences = confidences[valid]
@@ -59,7 +68,7 @@ class Calibration:
                 f"A confidence is {confidences[~allowed][0]}: pass the probability of the "
                 "predicted class, 0..1."
             )
-        # In float32, so that a confidence of 0.2 is not above an edge of 0.2.
+        # In float32, so that a confidence of 0.2 does not exceed a bin edge of 0.2.
         confidences = confidences.astype(np.float32)
         edges = np.linspace(0, 1, self.bins + 1, dtype=np.float32)
         places = np.searchsorted(edges[1:-1], confidences, side="left")
@@ -68,11 +77,11 @@ class Calibration:
         self.right += np.bincount(places[right], minlength=self.bins)
         self.confidence += np.bincount(places, confidences, minlength=self.bins)
 
-    def merge(self, other):
+    def merge(self, other: "Calibration") -> None:
         """Adds the counts of other images.
 
         Args:
-            other: `Calibration` with as many bins.
+            other: Calibration with the same number of bins.
 
         Raises:
             ValueError: When the number of bins differs.
@@ -82,15 +91,15 @@ class Calibration:
         self.right += other.right
         self.confidence += other.confidence
 
-    def result(self):
-        """Errors as fractions 0..1, and the bins of a reliability diagram.
+    def result(self) -> dict[str, Any]:
+        """Calibration errors as fractions 0..1, and the bins of a reliability diagram.
 
         Returns:
             Dict with `ECE`, the mean over pixels of |accuracy - confidence| of their bin (equation
             3 of the paper), `MCE`, the largest of any bin (equation 5), `mean_confidence` and
             `accuracy` of all pixels, all NaN when nothing was counted; and `bins`, a list of dicts
-            of `low`, `high`, `pixels`, and mean `confidence` and `accuracy`, `None` where no pixel
-            is.
+            with `low`, `high`, `pixels`, and mean `confidence` and `accuracy`, `None` in empty
+            bins.
         """
         total = self.pixels.sum()
         with np.errstate(invalid="ignore"):

@@ -1,38 +1,50 @@
-"""Two models, or two protocols, on the same images: what differs, and whether it may be chance."""
+"""Comparison of two models or protocols on the same images, with paired intervals."""
 
 import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
 
 from keras_deeplab._internal.files import without_nan
+from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.evaluation.assessment import LEVEL, Assessment
 from keras_deeplab.evaluation.bootstrap import paired_difference
-from keras_deeplab.evaluation.predictions import predictions, single_images
+from keras_deeplab.evaluation.predictions import LabelledImages, predictions, single_images
+from keras_deeplab.prediction.protocols import Protocol
 
 
-def compare(contenders, dataset, table, *, names=None):
+def compare(
+    contenders: Sequence[tuple[keras.Model, Protocol]],
+    dataset: LabelledImages,
+    table: ClassTable,
+    *,
+    names: Iterable[str] | None = None,
+) -> dict[str, Any]:
     """Evaluates two models, each under its protocol, in one pass over a dataset.
 
-    The intervals are those of a paired bootstrap: every replicate draws the same images for both,
-    so that what makes an image hard or easy for both cancels.
+    The intervals come from a paired bootstrap: every replicate samples the same images for both, so
+    that the difficulty that an image has for both cancels out.
 
     Args:
-        contenders: Two pairs `(model, protocol)`, of models of the same classes.
+        contenders: Two pairs `(model, protocol)`, of models with the same classes.
         dataset: Iterable of `(image, label)`, see `keras_deeplab.evaluate`.
-        table: `ClassTable` of both models and of the labels.
-        names: Iterable of a name per image, or `None` for numbers.
+        table: Classes of both models and of the labels.
+        names: A name per image, or `None` for numbers.
 
     Returns:
-        Dict that JSON can hold: `first` and `second`, see `Assessment.summary`; `difference`,
-        second minus first, see `paired_difference`; the `level` of its intervals, and the number of
+        JSON-serialisable dict: `first` and `second`, see `Assessment.summary`; `difference`, second
+        minus first, see `paired_difference`; the `level` of its intervals, and the number of
         `images`.
 
     Raises:
-        ValueError: When an image or its label does not fit; names it.
+        ValueError: When an image or its label does not fit the models; names the image.
     """
-    names = itertools.repeat(None) if names is None else itertools.tee(names)
+    copies = (None, None) if names is None else itertools.tee(names)
     passes = [
         predictions(model, images, protocol, names=their_names)
         for (model, protocol), images, their_names in zip(
-            contenders, itertools.tee(single_images(dataset)), names, strict=False
+            contenders, itertools.tee(single_images(dataset)), copies, strict=True
         )
     ]
     first, second = (

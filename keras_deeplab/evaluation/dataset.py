@@ -1,50 +1,50 @@
 """Metrics of a model over a labelled dataset: `keras_deeplab.evaluate`."""
 
 import dataclasses
+from collections.abc import Sequence
+
+import keras
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
-from keras_deeplab.evaluation.predictions import named_in_errors, predictions
+from keras_deeplab.evaluation.predictions import LabelledImages, named_in_errors, predictions
 from keras_deeplab.prediction.protocols import Protocol, get_protocol
 
 
 def evaluate(
-    model,
-    dataset,
+    model: keras.Model,
+    dataset: LabelledImages,
     *,
-    num_classes,
-    scales=(1.0,),
-    flip=False,
-    window=None,
-    stride=None,
-    test_size=None,
-    protocol=None,
-    ignore_index=IGNORE_INDEX,
-):
+    num_classes: int,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: int | tuple[int, int] | None = None,
+    stride: int | tuple[int, int] | None = None,
+    test_size: tuple[int, int] | None = None,
+    protocol: str | Protocol | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> SegmentationMetrics:
     """Evaluates a model at the original size of every image.
 
     Args:
         model: Model of logits, see `keras_deeplab.predict`.
         dataset: Iterable of `(image, label)`: `(H, W, C)` and `(H, W)`, as `data.from_folder`
-            yields them, or batches of them. Images as `keras_deeplab.predict` takes them. One
-            image at a time is in memory.
+            yields them, or batches of them. Images as for `keras_deeplab.predict`. Only one image
+            at a time is in memory.
         num_classes: Number of classes.
-        scales: Factors at which each image is predicted; the softmax of all is averaged.
-        flip: Whether each scale is also predicted mirrored.
-        window: Side of sliding windows, or `(height, width)`; `None` for whole images.
+        scales: Scale factors of each image; the softmax outputs are averaged.
+        flip: Whether to also predict each scale mirrored.
+        window: Side of sliding windows in pixels, or `(height, width)`; `None` for whole images.
         stride: Step of the windows.
-        test_size: Two lengths in pixels that each image is fitted into before `scales` apply, see
-            `prediction.protocols.Protocol`; `None` keeps its size.
+        test_size: Two lengths in pixels that each image is resized to fit before `scales` apply,
+            see `prediction.protocols.Protocol`; `None` keeps its size.
         protocol: `"published"`, `"published_ms_flip"`, `"whole_scene"`, or a `Protocol`, instead of
             scales, flip, window and stride.
         ignore_index: Label value that is not counted.
 
-    Returns:
-        `SegmentationMetrics`.
-
     Raises:
-        ValueError: When an option is invalid; when an image or its label does not fit, which its
-            number in the dataset names.
+        ValueError: When an option is invalid, or an image or its label does not fit the model;
+            names the number of the image in the dataset.
     """
     given = Protocol(scales=scales, flip=flip, window=window, stride=stride, test_size=test_size)
     if protocol is None:
@@ -54,17 +54,28 @@ def evaluate(
             protocol = get_protocol(protocol, test_size=test_size)
             given = dataclasses.replace(given, test_size=None)
         if given != Protocol():
-            raise ValueError("protocol stands instead of scales, flip, window and stride.")
+            raise ValueError(
+                "protocol cannot be combined with scales, flip, window or stride; a Protocol "
+                "object has its own test_size."
+            )
     return evaluate_views(model, dataset, num_classes, protocol, ignore_index=ignore_index)[-1]
 
 
 def evaluate_views(
-    model, dataset, num_classes, protocol, *, ignore_index, workers=1, worker=0, devices=(None,)
-):
+    model: keras.Model,
+    dataset: LabelledImages,
+    num_classes: int,
+    protocol: Protocol,
+    *,
+    ignore_index: int,
+    workers: int = 1,
+    worker: int = 0,
+    devices: Sequence[str | None] = (None,),
+) -> list[SegmentationMetrics]:
     """Metrics without and with the mirrored views, from one pass over the dataset.
 
-    Of several workers each evaluates every so many-th image: the sum of their confusion matrices is
-    that of one. Several devices of a worker (their names) share its images.
+    With several workers, each evaluates every `workers`-th image; the sum of their confusion
+    matrices equals that of a single worker. The devices of a worker (names) share its images.
 
     Returns:
         List of `SegmentationMetrics`: one, or with `flip` two.

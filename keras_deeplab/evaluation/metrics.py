@@ -1,12 +1,15 @@
 """Segmentation metrics from an int64 confusion matrix."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
 
 
 class SegmentationMetrics:
-    """Accumulates a confusion matrix and derives the metrics of the field from it.
+    """Accumulates a confusion matrix and derives segmentation metrics from it.
 
     Args:
         num_classes: Number of classes.
@@ -18,7 +21,7 @@ class SegmentationMetrics:
         ignored: Number of pixels whose label was `ignore_index`.
     """
 
-    def __init__(self, num_classes, ignore_index=IGNORE_INDEX):
+    def __init__(self, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}.")
         self.num_classes = num_classes
@@ -26,7 +29,7 @@ class SegmentationMetrics:
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
         self.ignored = 0
 
-    def update(self, labels, predictions):
+    def update(self, labels: np.ndarray, predictions: np.ndarray) -> None:
         """Counts integer class maps.
 
         Args:
@@ -34,11 +37,13 @@ class SegmentationMetrics:
             predictions: Class indices of the same shape.
 
         Raises:
-            ValueError: When shapes differ, or a value is no class; names the values.
+            ValueError: When shapes differ, or a value is not a class index; names the values.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         if labels.shape != predictions.shape:
-            raise ValueError(f"Labels {labels.shape} and predictions {predictions.shape} differ.")
+            raise ValueError(
+                f"Labels {labels.shape} and predictions {predictions.shape} differ in shape."
+            )
         valid = labels != self.ignore_index
         ignored = int(labels.size - np.count_nonzero(valid))
         labels = labels[valid].astype(np.int64)
@@ -50,11 +55,11 @@ class SegmentationMetrics:
         self.confusion += counts.reshape(self.num_classes, self.num_classes)
         self.ignored += ignored
 
-    def merge(self, other):
+    def merge(self, other: "SegmentationMetrics") -> None:
         """Adds the counts of other images.
 
         Args:
-            other: `SegmentationMetrics` of the same settings.
+            other: Metrics with the same settings.
 
         Raises:
             ValueError: When the settings differ.
@@ -63,15 +68,15 @@ class SegmentationMetrics:
         self.confusion += other.confusion
         self.ignored += other.ignored
 
-    def result(self):
-        """Metrics as fractions 0..1, see `derive`, and counts of pixels.
+    def result(self) -> dict[str, Any]:
+        """Metrics as fractions 0..1, see `derive`, and pixel counts.
 
         Returns:
             Dict with `aAcc`, `mIoU`, `mAcc`, `mDice`, `mFscore`, `mPrecision`, `mRecall`, `fwIoU`,
             `microIoU` (floats); `classes_present` (classes labelled at least once), `pixels`
-            (counted) and `ignored_pixels` (ints); and `per_class`: a dict of `IoU`, `Acc`, `Dice`,
-            `Fscore`, `Precision`, `Recall`, each a list of floats, and of `labelled_pixels` and
-            `predicted_pixels`, lists of ints.
+            (counted) and `ignored_pixels` (ints); and `per_class`: a dict with `IoU`, `Acc`,
+            `Dice`, `Fscore`, `Precision`, `Recall`, each a list of floats, and `labelled_pixels`
+            and `predicted_pixels`, lists of ints.
         """
         overall, per_class = derive(self.confusion)
         labelled, predicted = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
@@ -88,19 +93,19 @@ class SegmentationMetrics:
         }
 
 
-def derive(confusion):
+def derive(confusion: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Scores of confusion matrices, as fractions 0..1.
 
-    A class that occurs in neither labels nor predictions has no IoU and Dice (NaN), one that is
-    never labelled no accuracy, one that is never predicted no precision. The F-score, 2PR / (P + R)
-    of precision and recall, needs both and one of them above 0. Means, named `m...`, are over the
-    classes that have the score.
+    IoU and Dice are undefined (NaN) for a class in neither labels nor predictions, accuracy for a
+    class that is never labelled, precision for a class that is never predicted. The F-score,
+    2PR / (P + R), is defined where precision P and recall R both are and one of them is above 0.
+    Means, named `m...`, are over the classes where the score is defined.
 
-    - `aAcc`: share of all pixels that are right. Micro-averaged precision, recall and F-score all
+    - `aAcc`: share of all pixels that are correct. Micro-averaged precision, recall and F-score all
       equal it, as every wrong pixel is one false positive and one false negative; those named
       `m...` are macro averages.
     - `fwIoU`: frequency weighted IoU of Long et al. (CVPR 2015, arXiv 1411.4038), the sum over
-      classes of share in the labels times IoU.
+      classes of the share in the labels times IoU.
     - `microIoU`: sum of the intersections over sum of the unions of all classes.
 
     Args:
@@ -109,7 +114,7 @@ def derive(confusion):
 
     Returns:
         Two dicts of float64 arrays: `aAcc`, the means, `fwIoU` and `microIoU`, each `(...)`; and
-        the scores of each class, `(..., classes)`. NaN where undefined.
+        the scores per class, `(..., classes)`. NaN where undefined.
     """
     intersect = np.diagonal(confusion, axis1=-2, axis2=-1)
     labelled, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
@@ -134,15 +139,15 @@ def derive(confusion):
     return overall, per_class
 
 
-def nanmean(values):
-    """Mean over the last axis of what is not NaN; NaN, without a warning, where all is."""
+def nanmean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without NaN; NaN, and no warning, where all values are NaN."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(defined, values, 0).sum(axis=-1) / defined.sum(axis=-1)
 
 
-def check_classes(kind, values, num_classes, ignore_index):
-    """Raises a `ValueError` that names the values which are no class `0..num_classes - 1`."""
+def check_classes(kind: str, values: np.ndarray, num_classes: int, ignore_index: int) -> None:
+    """Raises a `ValueError` that names the values outside `0..num_classes - 1`."""
     if values.size and not 0 <= values.min() <= values.max() < num_classes:
         wrong = np.unique(values[(values < 0) | (values >= num_classes)])
         raise ValueError(
@@ -151,12 +156,12 @@ def check_classes(kind, values, num_classes, ignore_index):
         )
 
 
-def check_settings(first, second, names):
-    """Raises a `ValueError` that names an attribute in which two accumulators differ."""
+def check_settings(first: object, second: object, names: Iterable[str]) -> None:
+    """Raises a `ValueError` that names the first attribute in which two accumulators differ."""
     for name in names:
         values = getattr(first, name), getattr(second, name)
         if values[0] != values[1]:
             raise ValueError(
-                f"{name} is {values[0]} in one and {values[1]} in the other: make both with the "
+                f"{name} is {values[0]} in one and {values[1]} in the other: create both with the "
                 "same settings."
             )

@@ -5,42 +5,59 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
+import keras
 import numpy as np
 
+from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.prediction.views import image_probabilities
+
+LabelledImages = Iterable[tuple[np.ndarray, np.ndarray]]  # images and labels, batched or not
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model says of one labelled image.
+    """The prediction of one labelled image.
 
     Args:
         index: Number of the image in its dataset, from 0.
-        name: What to call it.
+        name: Name of the image.
         image: `(H, W, C)`.
         label: `(H, W)` class indices, or the ignore index.
-        views: List of `(H, W, classes)` float32 probabilities: those without mirrored views and,
-            where the protocol has them, those with, see `image_probabilities`.
+        views: `(H, W, classes)` float32 probabilities without mirrored views and, where the
+            protocol has `flip`, with them, see `image_probabilities`.
     """
 
     index: int
     name: str
     image: np.ndarray
     label: np.ndarray
-    views: list
+    views: list[np.ndarray]
 
 
-def predictions(model, dataset, protocol, *, names=None, workers=1, worker=0, devices=(None,)):
+def predictions(
+    model: keras.Model,
+    dataset: LabelledImages,
+    protocol: Protocol,
+    *,
+    names: Iterable[str] | None = None,
+    workers: int = 1,
+    worker: int = 0,
+    devices: Sequence[str | None] = (None,),
+) -> Iterator[Prediction]:
     """Predicts the images of a dataset; at most one per device is in memory at a time.
 
     Args:
         model: Model of logits, see `keras_deeplab.predict`.
         dataset: Iterable of `(image, label)`, or of batches of them.
-        protocol: `Protocol`.
-        names: Iterable of a name per image, for errors and tables; by default their numbers.
+        protocol: How to predict each image.
+        names: A name per image, for errors and tables; by default their numbers.
         workers: Number of processes that share the images.
-        worker: Which of them this is; it gets every so many-th image.
+        worker: Index of this process; it predicts every `workers`-th image.
         devices: Names of devices of this process that share its images; `None` leaves the choice
             to TensorFlow.
 
@@ -48,7 +65,7 @@ def predictions(model, dataset, protocol, *, names=None, workers=1, worker=0, de
         `Prediction`, in the order of the dataset.
 
     Raises:
-        ValueError: When an image does not fit the model; names it.
+        ValueError: When an image does not fit the model; names the image.
     """
     images = single_images(dataset)
     if names is None:
@@ -57,7 +74,7 @@ def predictions(model, dataset, protocol, *, names=None, workers=1, worker=0, de
         named = ((name, *pair) for name, pair in zip(names, images, strict=True))
     ours = itertools.islice(enumerate(named), worker, None, workers)
 
-    def predict(item):
+    def predict(item: tuple[int, tuple[str, np.ndarray, np.ndarray]]) -> Prediction:
         index, (name, image, label) = item
         with named_in_errors(name):
             return Prediction(
@@ -68,29 +85,31 @@ def predictions(model, dataset, protocol, *, names=None, workers=1, worker=0, de
 
 
 @contextlib.contextmanager
-def named_in_errors(name):
-    """Puts the name of an image before the message of a `ValueError`."""
+def named_in_errors(name: str) -> Iterator[None]:
+    """Prefixes the message of a `ValueError` with the name of an image."""
     try:
         yield
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def on_devices(function, items, devices):
+def on_devices(
+    function: Callable[[Item], Result], items: Iterable[Item], devices: Sequence[str | None]
+) -> Iterator[Result]:
     """Yields `function(item)` in the order of the items.
 
-    With several devices as many items are in work at a time, each in a thread on its device.
+    Several devices work at the same time, each on one item in a thread of its own.
     """
     if len(devices) == 1:
         yield from map(function, items)
         return
     import tensorflow as tf
 
-    def on_device(item, device):
+    def on_device(item: Item, device: str | None) -> Result:
         with tf.device(device):
             return function(item)
 
-    pending = collections.deque()
+    pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(len(devices)) as pool:
         for item, device in zip(items, itertools.cycle(devices)):
             if len(pending) == len(devices):
@@ -100,8 +119,8 @@ def on_devices(function, items, devices):
             yield future.result()
 
 
-def single_images(dataset):
-    """Yields `(image, label)` NumPy arrays of a dataset, batched or not."""
+def single_images(dataset: LabelledImages) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields `(image, label)` of a dataset, batched or not, as NumPy arrays."""
     for image, label in dataset:
         image, label = np.asarray(image), np.asarray(label)
         if image.ndim == 4:

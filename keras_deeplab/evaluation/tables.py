@@ -1,13 +1,21 @@
-"""The numbers of an evaluation, or of a comparison, as tables on the terminal."""
+"""Metrics of an evaluation or a comparison as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_deeplab.prediction.protocols import parse_protocol
 
-PLAIN = {"markup": False, "highlight": False, "soft_wrap": True}  # names are no markup
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 COLUMNS = {"IoU": "IoU", "Acc": "Acc", "Fscore": "Fscore", "BoundaryIoU": "Boundary"}
 
 
-def print_summary(summary):
-    """Prints the numbers of each class, their means, and what was left out.
+def print_summary(summary: Mapping[str, Any]) -> None:
+    """Prints the metrics of each class, their means, and which pixels and classes are missing.
 
     Args:
         summary: Dict of `Assessment.summary`.
@@ -28,11 +36,16 @@ def print_summary(summary):
     console = Console()
     console.print(listing)
     for line in summary_lines(summary):
-        console.print(line, **PLAIN)
+        _print_plain(console, line)
 
 
-def summary_lines(summary):
-    """The numbers that are not of a class, in lines of text."""
+def _print_plain(console: Console, line: str) -> None:
+    # Names of images and classes may contain brackets, which are not Rich markup.
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def summary_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The metrics over all classes as lines of text."""
     protocol = parse_protocol(summary["protocol"])
     per_class = summary["per_class"]
     absent = [
@@ -43,20 +56,20 @@ def summary_lines(summary):
     return [
         f"mIoU {fraction(summary['mIoU'])}   aAcc {fraction(summary['aAcc'])}   "
         f"calibration error (ECE) {fraction(summary['ECE'])}",
-        f"Macro, means of classes: mAcc {fraction(summary['mAcc'])}, mFscore "
+        f"Macro averages over classes: mAcc {fraction(summary['mAcc'])}, mFscore "
         f"{fraction(summary['mFscore'])}, mDice {fraction(summary['mDice'])}.",
-        f"Over all pixels: IoU weighted by class frequency {fraction(summary['fwIoU'])}; micro IoU "
-        f"{fraction(summary['microIoU'])}; micro accuracy, precision and F-score are aAcc.",
+        f"Over all pixels: frequency weighted IoU (fwIoU) {fraction(summary['fwIoU'])}, micro IoU "
+        f"{fraction(summary['microIoU'])}; micro accuracy, precision and F-score equal aAcc.",
         f"{summary['images']} images, {summary['pixels']:,} pixels counted, "
         f"{summary['ignored_pixels']:,} ignored; {summary['classes_present']} of "
         f"{summary['classes']} classes labelled"
-        + (f", never: {', '.join(absent)}." if absent else "."),
+        + (f", not labelled: {', '.join(absent)}." if absent else "."),
         f"Protocol {protocol.name}. {protocol} Computed in {summary['precision']}.",
     ]
 
 
-def print_comparison(comparison):
-    """Prints the IoU of two evaluations side by side and their difference.
+def print_comparison(comparison: Mapping[str, Any]) -> None:
+    """Prints the IoU of two evaluations side by side, and their difference.
 
     Args:
         comparison: Dict of `evaluation.comparison.compare`.
@@ -77,18 +90,18 @@ def print_comparison(comparison):
     console.print(listing)
     for letter, side in (("A", first), ("B", second)):
         protocol = parse_protocol(side["protocol"])
-        console.print(
+        _print_plain(
+            console,
             f"{letter}: {comparison[letter.lower()]}, protocol {protocol.name}. {protocol}",
-            **PLAIN,
         )
-    console.print(
-        f"{comparison['images']} images; B - A over {comparison['level']:.0%} of the paired "
-        "bootstrap, and the share of it in which B is better.",
-        **PLAIN,
+    _print_plain(
+        console,
+        f"{comparison['images']} images. Paired bootstrap: {comparison['level']:.0%} interval of "
+        "B - A, and share of the replicates in which B is better.",
     )
 
 
-def _table(first, *others):
+def _table(first: str, *others: str) -> Table:
     from rich.table import Table
 
     table = Table()
@@ -98,26 +111,28 @@ def _table(first, *others):
     return table
 
 
-def _cells(name, first, second, difference):
-    both = None not in (first, second)
+def _cells(
+    name: str, first: float | None, second: float | None, difference: Mapping[str, Any]
+) -> tuple[str, ...]:
+    change = "-" if first is None or second is None else f"{second - first:+.4f}"
     share = difference["share_positive"]
     return (
         name,
         fraction(first),
         fraction(second),
-        f"{second - first:+.4f}" if both else "-",
+        change,
         span((difference["low"], difference["high"]), signed=True),
         "-" if share is None else f"{share:.0%}",
     )
 
 
-def fraction(value):
+def fraction(value: float | None) -> str:
     """A fraction with four digits, or a dash for `None`."""
     return "-" if value is None else f"{value:.4f}"
 
 
-def span(interval, signed=False):
-    """An interval of fractions, or a dash where it is not defined."""
+def span(interval: Sequence[float | None], signed: bool = False) -> str:
+    """An interval of fractions, or a dash when it is undefined."""
     if None in interval:
         return "-"
     return "..".join(f"{end:{'+' if signed else ''}.3f}" for end in interval)

@@ -1,5 +1,8 @@
 """The pure builder: a variant name and options in, a functional Keras model out."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
+
 import keras
 
 from keras_deeplab.models import heads
@@ -20,7 +23,7 @@ class DeepLabV3Plus(keras.Model):
 
     def __call__(self, inputs, *args, **kwargs):
         channels = self.input_shape[-1]
-        shape = getattr(inputs, "shape", ())
+        shape: tuple = getattr(inputs, "shape", ())
         if len(shape) == 4 and shape[-1] not in (channels, None):
             raise ValueError(
                 f"The model takes images of {channels} channels, got {shape[-1]} channels in shape "
@@ -38,20 +41,43 @@ class DeepLabV3Plus(keras.Model):
 
 
 def build_model(
-    variant,
-    num_classes,
+    variant: str,
+    num_classes: int,
     *,
-    output_stride=None,
-    multi_grid=None,
-    input_shape=(None, None, 3),
-    include_preprocessing=True,
-    aux_head=False,
-    resize_logits=True,
-    activation=None,
-    dropout=0.1,
-    sync_batch_norm=False,
-):
+    dtype: str | keras.DTypePolicy | None = None,
+    **options,
+) -> DeepLabV3Plus:
     """Builds a DeepLabV3+ with fresh weights; see `keras_deeplab.build` for the arguments."""
+    with dtype_policy(dtype):
+        return _build(variant, num_classes, **options)
+
+
+@contextlib.contextmanager
+def dtype_policy(policy: str | keras.DTypePolicy | None) -> Iterator[None]:
+    """Within it new layers get a Keras dtype policy; `None` leaves the current one."""
+    before = keras.config.dtype_policy()
+    if policy is not None:
+        keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _build(
+    variant: str,
+    num_classes: int,
+    *,
+    output_stride: int | None = None,
+    multi_grid: Sequence[int] | None = None,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    include_preprocessing: bool = True,
+    aux_head: bool = False,
+    resize_logits: bool = True,
+    activation: str | None = None,
+    dropout: float = 0.1,
+    sync_batch_norm: bool = False,
+) -> DeepLabV3Plus:
     spec = get_variant(variant)
     output_stride = spec.output_stride if output_stride is None else output_stride
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)

@@ -1,1 +1,1 @@
-"""One image in, class probabilities out: protocols, views, overlay."""
+"""Prediction of one image: protocols, views, overlay."""

@@ -1,22 +1,33 @@
 """Class probabilities of one image: `keras_deeplab.predict`."""
 
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 
 from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.prediction.views import image_probabilities
 
 
-def predict(model, image, *, scales=(1.0,), flip=False, window=None, stride=None):
+def predict(
+    model: keras.Model,
+    image: np.ndarray,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: int | tuple[int, int] | None = None,
+    stride: int | tuple[int, int] | None = None,
+) -> np.ndarray:
     """Predicts the class probabilities of one image.
 
     Args:
         model: Model of `keras_deeplab.build` or `load`, with `activation=None`.
         image: `(H, W, C)` without batch axis: 0..255, uint8 or float32; normalised float32 for a
-            model without preprocessing. At least 32 pixels a side at every scale.
-        scales: Factors at which the image is predicted; the softmax of all is averaged.
-        flip: Whether each scale is also predicted mirrored, averaged likewise.
-        window: Side of overlapping square windows in pixels, or `(height, width)`; their logits
-            are averaged. `None` predicts the whole image at once.
+            model without preprocessing. At least 32 pixels per side at every scale.
+        scales: Scale factors of the image; the softmax outputs are averaged.
+        flip: Whether to also predict each scale mirrored and average both.
+        window: Side of square sliding windows in pixels, or `(height, width)`; the logits of
+            overlapping windows are averaged. `None` predicts the whole image at once.
         stride: Step of the windows; three quarters of the window by default.
 
     Returns:

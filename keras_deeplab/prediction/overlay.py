@@ -1,9 +1,9 @@
-"""A class map as a picture: overlay with legend, palette PNG and area table."""
+"""Class maps as pictures: overlay with legend, palette PNG, and pixel counts per class."""
 
 import numpy as np
 from PIL import Image
 
-from keras_deeplab.data.class_table import IGNORE_INDEX
+from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.drawing import (
     LEGEND_STEP,
     LEGEND_WIDTH,
@@ -14,21 +14,21 @@ from keras_deeplab.data.drawing import (
 )
 
 
-def class_areas(labels, num_classes):
+def class_areas(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Pixel count of each class in a label map, int64."""
     return np.bincount(labels.ravel(), minlength=IGNORE_INDEX + 1)[:num_classes].astype(np.int64)
 
 
-def draw_overlay(image, labels, table):
-    """The picture, the same under class colours, and a legend with the share of each class.
+def draw_overlay(image: np.ndarray, labels: np.ndarray, table: ClassTable) -> Image.Image:
+    """Draws the image, the image blended with class colours, and a legend with class shares.
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
         labels: `(H, W)` uint8 class indices.
-        table: `ClassTable`.
+        table: Names and colours of the classes.
 
     Returns:
-        `PIL.Image.Image`, RGB.
+        RGB picture, the parts side by side.
     """
     height, width = labels.shape
     legend_height = MARGIN + LEGEND_STEP * len(table)
@@ -44,15 +44,15 @@ def draw_overlay(image, labels, table):
     return canvas
 
 
-def palette_png(labels, table):
-    """Label map as a Pillow palette image: pixel values are class indices, shown in colour."""
+def palette_png(labels: np.ndarray, table: ClassTable) -> Image.Image:
+    """Label map as a Pillow palette image: the pixel values are class indices."""
     mask = Image.fromarray(labels, mode="L").convert("P")
     mask.putpalette(class_colors(table).tobytes())
     return mask
 
 
-def as_picture(image):
-    """The first three channels, or the first alone in grey, as `(H, W, 3)` uint8.
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """The first three channels, or else the first one as grey, as `(H, W, 3)` uint8.
 
     Args:
         image: `(H, W, C)` 0..255, uint8 or float32.

@@ -1,26 +1,29 @@
-"""How the class probabilities of an image come about, as a record that can be named and stored."""
+"""Prediction protocols: scales, flip and windows as a named record that JSON can store."""
 
 import dataclasses
 import numbers
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 PUBLISHED_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the reference's test-time augmentation
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Views of an image whose softmax is averaged, and how each of them is predicted.
+    """Views of an image whose softmax outputs are averaged, and how to predict each of them.
 
     Args:
-        name: What to call it.
-        scales: Factors on the size of the image; each is a view.
-        flip: Whether each view is predicted mirrored too.
-        window: `(height, width)` of overlapping windows in pixels, or one number for both; the
-            logits of windows are averaged. `None` predicts each view at once.
+        name: Name of the protocol.
+        scales: Scale factors of the image; each is a view.
+        flip: Whether each view is also predicted mirrored.
+        window: `(height, width)` of sliding windows in pixels, or one number for both; the logits
+            of overlapping windows are averaged. `None` predicts each view at once.
         stride: `(vertical, horizontal)` step of the windows, or one number; three quarters of the
             window by default.
-        test_size: Two lengths in pixels that an image is fitted into before `scales` apply: its
-            longer side into the greater, its shorter into the lesser, keeping their ratio, as
-            mmsegmentation's `Resize` does; smaller images grow. `None` keeps the size.
+        test_size: Two lengths in pixels that an image is resized to fit before `scales` apply: its
+            longer side into the larger, its shorter side into the smaller, keeping the aspect
+            ratio, as mmsegmentation's `Resize` does; smaller images are enlarged. `None` keeps the
+            size.
 
     Raises:
         ValueError: When a value is out of range.
@@ -33,9 +36,21 @@ class Protocol:
     stride: tuple[int, int] | None = None
     test_size: tuple[int, int] | None = None
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # __post_init__ converts single numbers and lists to the types of the fields
+
+        def __init__(
+            self,
+            name: str = "custom",
+            scales: Sequence[float] = (1.0,),
+            flip: bool = False,
+            window: int | Sequence[int] | None = None,
+            stride: int | Sequence[int] | None = None,
+            test_size: int | Sequence[int] | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         if not len(self.scales) or min(self.scales) <= 0:
-            raise ValueError(f"scales must hold one or more positive factors, got {self.scales!r}.")
+            raise ValueError(f"scales must be one or more positive factors, got {self.scales!r}.")
         if self.window is None and self.stride is not None:
             raise ValueError(f"stride={self.stride!r} needs a window.")
         self._set("scales", tuple(float(scale) for scale in self.scales))
@@ -43,23 +58,23 @@ class Protocol:
             self._set(field, _pair(field, getattr(self, field)))
         if self.window is None:
             return
-        if self.stride is None:
-            self._set("stride", tuple(max(side * 3 // 4, 1) for side in self.window))
-        if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
-            raise ValueError(f"stride {self.stride} must not exceed the window {self.window}.")
+        stride = self.stride or tuple(max(side * 3 // 4, 1) for side in self.window)
+        self._set("stride", stride)
+        if any(step > side for step, side in zip(stride, self.window, strict=True)):
+            raise ValueError(f"stride {stride} must not exceed the window {self.window}.")
 
-    def _set(self, field, value):
-        object.__setattr__(self, field, value)  # the record is frozen for all others
+    def _set(self, field: str, value: Any) -> None:
+        object.__setattr__(self, field, value)  # the dataclass is frozen
 
-    def view_size(self, height, width, scale):
+    def view_size(self, height: int, width: int, scale: float) -> tuple[int, int]:
         """Height and width in pixels of the view of an image at one of the scales."""
         if self.test_size is not None:
             longer, shorter = max(self.test_size), min(self.test_size)
             scale *= min(longer / max(height, width), shorter / min(height, width))
         return int(height * scale + 0.5), int(width * scale + 0.5)
 
-    def __str__(self):
-        if self.window is None:
+    def __str__(self) -> str:
+        if self.window is None or self.stride is None:
             words = "Each image is predicted whole"
         else:
             words = (
@@ -72,29 +87,30 @@ class Protocol:
         words += f", at scale {factors}" if len(self.scales) == 1 else f", at scales {factors}"
         return f"{words}{', also mirrored' if self.flip else ''}."
 
-    def to_json(self):
-        """The record as a dict that JSON can hold and `parse_protocol` reads."""
+    def to_json(self) -> dict[str, Any]:
+        """The protocol as a JSON-serialisable dict that `parse_protocol` reads."""
         return {
             field: list(value) if isinstance(value, tuple) else value
             for field, value in dataclasses.asdict(self).items()
         }
 
 
-def _pair(field, value):
+def _pair(field: str, value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
-    pair = (value, value) if isinstance(value, numbers.Integral) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(side, numbers.Integral) and side > 0 for side in pair):
-        raise ValueError(f"{field} takes one or two positive whole numbers, got {value!r}.")
+    pair: tuple[Any, ...] = (value, value) if isinstance(value, numbers.Integral) else tuple(value)
+    whole = all(isinstance(side, numbers.Integral) for side in pair)
+    if len(pair) != 2 or not whole or min(pair) < 1:
+        raise ValueError(f"{field} must be one or two positive integers, got {value!r}.")
     return tuple(int(side) for side in pair)
 
 
-def _sides(pair):
+def _sides(pair: tuple[int, int]) -> str:
     return f"{pair[0]} x {pair[1]}"
 
 
-def parse_protocol(record):
-    """`Protocol` of the dict that `Protocol.to_json` makes."""
+def parse_protocol(record: Mapping[str, Any]) -> Protocol:
+    """`Protocol` of the dict that `Protocol.to_json` returns."""
     return Protocol(**{**record, "scales": tuple(record["scales"])})
 
 
@@ -108,17 +124,17 @@ PROTOCOLS = {
 }
 
 
-def get_protocol(name, *, test_size=None):
+def get_protocol(name: str, *, test_size: tuple[int, int] | None = None) -> Protocol:
     """A protocol by name.
 
     Args:
         name: `"published"`, each image at once at one scale; `"published_ms_flip"`, the mean over
-            six scales and their mirrored views; both as mmsegmentation tests for its table of
-            DeepLabV3+. `"whole_scene"`, an undivided scene by overlapping windows at its own size.
-        test_size: Test scale of the data set for the two published ones, see `Protocol`.
+            six scales and their mirrored views; both as mmsegmentation tests for its DeepLabV3+
+            results table. `"whole_scene"`, a whole scene by sliding windows at its own size.
+        test_size: Test scale of the dataset for the two published ones, see `Protocol`.
 
     Raises:
-        ValueError: Lists the names when `name` is none of them.
+        ValueError: When `name` is unknown; lists the known names.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}.")
@@ -126,8 +142,8 @@ def get_protocol(name, *, test_size=None):
     return protocol if protocol.window else dataclasses.replace(protocol, test_size=test_size)
 
 
-def named(protocol):
-    """The same protocol under its name in `PROTOCOLS`, if it is one of those."""
+def named(protocol: Protocol) -> Protocol:
+    """The same protocol under its name in `PROTOCOLS`; unchanged when it is not one of them."""
     for name in PROTOCOLS:
         if dataclasses.replace(protocol, name=name) == get_protocol(
             name, test_size=protocol.test_size
@@ -136,7 +152,7 @@ def named(protocol):
     return protocol
 
 
-def parse_scales(text):
+def parse_scales(text: str) -> tuple[float, ...]:
     """Scales of a command-line option: factors separated by commas."""
     try:
         return tuple(float(scale) for scale in text.split(","))

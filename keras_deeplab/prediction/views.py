@@ -1,32 +1,38 @@
-"""The logits of one image: whole or by overlapping windows, resized and mirrored."""
+"""Logits and probabilities of the views of one image: resized, mirrored, whole or in windows."""
 
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_deeplab.data.files.grid import window_starts
 from keras_deeplab.models.layers import check_image_size
+from keras_deeplab.prediction.protocols import Protocol
 
-_COMPILED = weakref.WeakKeyDictionary()
+_COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable[[np.ndarray], Any]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def logits_function(model):
+def logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
     """Function from a NumPy batch `(N, H, W, C)` to the model's float32 logits, a tensor.
 
-    On TensorFlow it is traced once per model, for every size and batch.
+    On TensorFlow it is traced once per model, for all image and batch sizes.
     """
     if model not in _COMPILED:
         _COMPILED[model] = _build_logits_function(model)
     return _COMPILED[model]
 
 
-def _build_logits_function(model):
+def _build_logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
     if any(layer.name.endswith("logits-activation") for layer in model.layers):
         raise ValueError(
-            "Prediction and evaluation average probabilities of their own softmax and need a model "
-            "of logits: build or load it with activation=None."
+            "The model ends in an activation, but prediction and evaluation need logits: build or "
+            "load the model with activation=None."
         )
-    reference = weakref.ref(model)  # the cache must not keep the model alive
+    reference: Callable[[], Any] = weakref.ref(model)  # the cache must not keep the model alive
 
     def forward(images):
         outputs = reference()(images, training=False)
@@ -40,60 +46,54 @@ def _build_logits_function(model):
     return lambda images: forward(images.astype("float32"))
 
 
-def check_image(model, image):
+def check_image(model: keras.Model, image: np.ndarray) -> None:
     """Raises a `ValueError` when an image does not fit the model.
 
     Args:
         model: Model of `keras_deeplab.build`.
-        image: `(H, W, C)`; uint8, or float32 on the same scale 0..255; for a model without
-            preprocessing any normalised float32.
+        image: `(H, W, C)`; uint8 or float32 in the range 0..255; any normalised float32 for a
+            model without preprocessing.
     """
     channels = model.input_shape[-1]
     if image.ndim != 3 or image.shape[-1] != channels:
         raise ValueError(
             f"Expected an image of shape (height, width, {channels}), got {image.shape}. "
-            "Convert it, or build the model with other input channels."
+            "Convert the image, or build the model with other input channels."
         )
     normalises = model.get_layer("preprocessing").mean is not None
     if normalises and image.dtype != np.uint8:
         low, high = image.min(), image.max()
-        # Nothing but black is 0..1 of 255; a picture is, when it was scaled for another model.
+        # A black image is valid; any other image within 0..1 was scaled for another model.
         if image.dtype.kind != "f" or low < 0 or high > 255 or 0 < high <= 1:
             raise ValueError(
                 f"The model normalises images 0..255 itself, uint8 or float, got {image.dtype} "
-                f"{low:g} to {high:g}: scale the image, or build the model with "
+                f"{low:g} to {high:g}: rescale the image to 0..255, or build the model with "
                 "include_preprocessing=False."
             )
     check_image_size(*image.shape[:2])
 
 
-def resize_image(image, size):
-    """An image `(H, W, C)` of another size; uint8 is rounded, as the reference does."""
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes an image `(H, W, C)`; uint8 is rounded, as in the reference."""
     if image.shape[:2] == size:
         return image
     resized = keras.ops.convert_to_numpy(resize_bilinear(image.astype("float32"), size))
     return np.rint(resized).astype(np.uint8) if image.dtype == np.uint8 else resized
 
 
-def resize_bilinear(array, size):
-    """Bilinear with half-pixel centres and no antialias.
+def resize_bilinear(array: Any, size: tuple[int, int]) -> Any:
+    """Resizes bilinearly with half-pixel centres and without antialiasing.
 
     Args:
-        array: `(H, W, C)` or `(N, H, W, C)` float32, a tensor or NumPy.
+        array: `(H, W, C)` or `(N, H, W, C)` float32, a tensor or NumPy array.
         size: `(height, width)`.
 
     Returns:
-        `array` itself where it has that size, or else a tensor.
+        `array` itself when it already has that size, otherwise a tensor.
     """
     if tuple(array.shape[-3:-1]) == size:
         return array
     return keras.ops.image.resize(array, size, interpolation="bilinear", antialias=False)
-
-
-def window_starts(size, window, stride):
-    """Starts of windows that cover `size` pixels, the last one moved back inside (reference)."""
-    count = max(size - window + stride - 1, 0) // stride + 1
-    return [max(min(index * stride + window, size) - window, 0) for index in range(count)]
 
 
 def batch_logits(model, images, window=None, stride=None):
@@ -125,32 +125,34 @@ def batch_logits(model, images, window=None, stride=None):
     return total / count
 
 
-def image_probabilities(model, image, protocol):
-    """Mean softmax of the views of an image, first of those that are not mirrored.
+def image_probabilities(
+    model: keras.Model, image: np.ndarray, protocol: Protocol
+) -> list[np.ndarray]:
+    """Mean softmax of the views of an image, without and with the mirrored views.
 
-    Views are predicted one at a time. A batch of an image and its mirror image would be no quicker
-    on processors and need more memory, and what is predicted of an image would depend, in its last
-    bits, on whether it is also mirrored.
+    Views are predicted one at a time. A batch of an image and its mirror image is not faster on
+    CPUs and needs more memory, and the last bits of the prediction would depend on whether the
+    image is also mirrored.
 
     Args:
         model: Model of logits.
         image: `(H, W, C)`, see `check_image`.
-        protocol: `Protocol`.
+        protocol: Scales, flip and windows.
 
     Returns:
-        List of `(H, W, classes)` float32 arrays: of the views that are not mirrored; and, where the
-        protocol has `flip`, of all.
+        List of `(H, W, classes)` float32 arrays: the mean over the views that are not mirrored,
+        and with `protocol.flip` the mean over all views.
 
     Raises:
         ValueError: When the image does not fit the model, or a view is too small.
     """
     check_image(model, image)
     height, width = image.shape[:2]
-    sums = [None, None] if protocol.flip else [None]
+    sums: list[Any] = [None, None] if protocol.flip else [None]
     for scale in protocol.scales:
         size = protocol.view_size(height, width, scale)
         check_image_size(*size)
-        view = resize_image(image, size)[np.newaxis]  # before it is normalised, as the reference
+        view = resize_image(image, size)[np.newaxis]  # before normalisation, as in the reference
         for mirrored in range(len(sums)):
             logits = batch_logits(
                 model, view[:, :, ::-1] if mirrored else view, protocol.window, protocol.stride

@@ -1,9 +1,17 @@
 """Model cards: a manifest entry as a page for people. Generated, never edited by hand."""
 
+from keras_deeplab._internal.files import atomic_write
 from keras_deeplab.prediction.protocols import parse_protocol
+from keras_deeplab.zoo.manifest import Entry, Zoo
 
 
-def card_text(name, entry):
+def write_card(zoo: Zoo, name: str) -> None:
+    """Generates the card of a zoo entry from the manifest."""
+    with atomic_write(zoo.folder / "cards" / f"{name}.md") as path:
+        path.write_text(card_text(name, zoo.entry(name)), encoding="utf-8")
+
+
+def card_text(name: str, entry: Entry) -> str:
     """Markdown of the card of a zoo entry.
 
     Args:
@@ -127,8 +135,8 @@ IoU of each class on {entry["dataset"]["validation"]}, at the original size of e
 
 {protocols}
 
-The intervals are those of a bootstrap over the images: what other images of the same kind might \
-have given, not what another training might. The reports are pages for the browser.
+The intervals come from a bootstrap over the images: they show how the figures would vary with \
+other images of the same kind, not with another training. Open the reports in a browser.
 
 Printed by
 
@@ -136,7 +144,8 @@ Printed by
 {commands}
 ```
 
-`keras-deeplab measure {name}`, with the same images, makes figures, card and reports anew.
+`keras-deeplab measure {name}`, with the same images, re-measures and regenerates card and \
+reports.
 
 ![Confusion matrix]({name}/confusion.png)
 

@@ -1,58 +1,62 @@
 """The README's table of results and the cards, from the manifest.
 
-`python -m keras_deeplab.publishing.results_table`, in a checkout, makes both anew.
+`python -m keras_deeplab.publishing.results_table`, in a checkout, regenerates both.
 """
 
 import pathlib
 import re
 
 from keras_deeplab._internal.files import atomic_write
-from keras_deeplab._internal.resources import zoo_dir
-from keras_deeplab.publishing.cards import card_text
-from keras_deeplab.zoo.manifest import info, list_models
+from keras_deeplab.publishing.cards import write_card
+from keras_deeplab.zoo.manifest import Entry, Zoo, default_zoo
 
 BEGIN = "<!-- results: generated from zoo/manifest.json -->"
 END = "<!-- end of results -->"
 
 
-def results_table():
+def results_table(zoo: Zoo) -> str:
     """Markdown table of all zoo entries: the source's figures apart from those measured here."""
     rows = [
-        "| name | crop | mIoU, source | ms+flip, source | mIoU, here | ms+flip, here | weights |",
+        "| name | crop | mIoU %, source | ms+flip %, source | mIoU %, here | ms+flip %, here "
+        "| weights |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in list_models():
-        entry = info(name)
+    for name in zoo.names():
+        entry = zoo.entry(name)
         source = entry.get("source", {})
-        measured = {
-            record["protocol"]["name"]: f"{record['mIoU']:.4f}" for record in entry["measured"]
-        }
         cells = [
             f"[{name}](zoo/cards/{name}.md)",
             str(entry["crop"]),
-            *(_percent(source.get(key)) for key in ("mIoU", "mIoU_ms_flip")),
-            *(measured.get(key, "") for key in ("published", "published_ms_flip")),
+            *(_figure(source.get(key)) for key in ("mIoU", "mIoU_ms_flip")),
+            *(_figure(measured_miou(entry, key)) for key in ("published", "published_ms_flip")),
             entry["status"].replace("_", " "),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def _percent(value):
-    return "" if value is None else f"{value:.2f}"
+def measured_miou(entry: Entry, protocol: str) -> float | None:
+    """mIoU in percent that was measured here under a protocol, or `None`."""
+    for record in entry["measured"]:
+        if record["protocol"]["name"] == protocol:
+            return 100 * record["mIoU"]
+    return None
 
 
-def update_readme(text):
-    """A README with its results table made anew."""
-    table = f"{BEGIN}\n\n{results_table()}\n\n{END}"
+def _figure(percent: float | None) -> str:
+    return "" if percent is None else f"{percent:.2f}"
+
+
+def update_readme(text: str, zoo: Zoo) -> str:
+    """A README with its results table regenerated."""
+    table = f"{BEGIN}\n\n{results_table(zoo)}\n\n{END}"
     return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    for entry_name in list_models():
-        with atomic_write(zoo_dir() / "cards" / f"{entry_name}.md") as path:
-            path.write_text(card_text(entry_name, info(entry_name)), encoding="utf-8")
+    for entry_name in default_zoo().names():
+        write_card(default_zoo(), entry_name)
     readme = pathlib.Path("README.md")
-    renewed = update_readme(readme.read_text(encoding="utf-8"))
+    updated = update_readme(readme.read_text(encoding="utf-8"), default_zoo())
     with atomic_write(readme) as path:
-        path.write_text(renewed, encoding="utf-8")
+        path.write_text(updated, encoding="utf-8")

@@ -1,1 +1,5 @@
-"""What a training optimises and how: recipe, losses, optimizers, callbacks."""
+"""Training: recipes, losses, optimizers, callbacks."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["callbacks"])

@@ -1,10 +1,15 @@
-"""Keras callbacks: mIoU on a validation set."""
+"""Keras callback for mIoU on a validation set."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.dataset import evaluate_views
+from keras_deeplab.evaluation.metrics import SegmentationMetrics
+from keras_deeplab.evaluation.predictions import LabelledImages
 from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.training.distributed.strategies import (
     local_devices,
@@ -17,20 +22,20 @@ from keras_deeplab.training.distributed.strategies import (
 class MeanIoU(keras.callbacks.Callback):
     """Adds `val_miou` and, with `flip`, `val_miou_flip` to the logs of an epoch.
 
-    List it before the callbacks that read them, and tell those that more is better:
+    Put it before callbacks that read these logs, and set their mode to `"max"`:
     `ModelCheckpoint(path, monitor="val_miou", mode="max", save_best_only=True)`.
 
-    The workers and devices of a distributed training share the images: list it on every worker,
-    with the same dataset. All get the same numbers, those of one device.
+    In a distributed training, workers and devices share the images: add the callback on every
+    worker, with the same dataset. All workers get the same values as a single device.
 
     Args:
         dataset: Validation dataset of `(image, label)`, see `keras_deeplab.evaluate`. Images may
             differ in size; the network is traced once.
         num_classes: Number of classes.
-        scales: Factors at which each image is predicted.
-        flip: Whether to report the average with the mirrored views too.
+        scales: Scale factors of each image.
+        flip: Whether to also report the average with the mirrored views.
         ignore_index: Label value that is not counted.
-        every: Evaluate after every so many epochs.
+        every: Number of epochs between evaluations.
 
     Attributes:
         metrics: `SegmentationMetrics` of the last evaluation without flip; `None` before.
@@ -38,24 +43,24 @@ class MeanIoU(keras.callbacks.Callback):
 
     def __init__(
         self,
-        dataset,
-        num_classes,
+        dataset: LabelledImages,
+        num_classes: int,
         *,
-        scales=(1.0,),
-        flip=False,
-        ignore_index=IGNORE_INDEX,
-        every=1,
-    ):
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        ignore_index: int = IGNORE_INDEX,
+        every: int = 1,
+    ) -> None:
         super().__init__()
         self.dataset = dataset
         self.num_classes = num_classes
         self.protocol = Protocol(scales=scales, flip=flip)
         self.ignore_index = ignore_index
         self.every = every
-        self.metrics = None
+        self.metrics: SegmentationMetrics | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Evaluates and writes the means, fractions 0..1, to `logs`."""
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        """Evaluates the model and writes the mIoU, a fraction 0..1, to `logs`."""
         if (epoch + 1) % self.every:
             return
         strategy = strategy_of(self.model)

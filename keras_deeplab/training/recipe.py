@@ -1,16 +1,17 @@
-"""What a training run does, as one record, and the records that have a name."""
+"""Training recipes: hyperparameters of a run, named recipes, and compiling a model with one."""
 
 import contextlib
 import dataclasses
+from typing import Any
 
 import keras
 
 from keras_deeplab.training.losses import make_loss
 from keras_deeplab.training.optimizers import AdamW, PolynomialDecay, SGDWithL2
 
-BACKBONE = "backbone-"  # what the names of its layers begin with
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")  # of the backbone, from the image on
-CHOICES = {
+BACKBONE = "backbone-"  # prefix of the names of its layers
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")  # of the backbone, from the input on
+CHOICES: dict[str, tuple[str | None, ...]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("poly", "cosine"),
     "divide_by": ("all", "valid"),
@@ -21,41 +22,42 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of a run. The defaults are the published ones, but for `rotate`.
+    """Hyperparameters of a run. The defaults are the published ones, except for `rotate`.
 
     Args:
         steps: Batches to train on.
-        batch_size: Samples in a batch, those of all devices and workers together.
+        batch_size: Samples per batch over all devices and workers.
         crop: Side of a sample in pixels.
         optimizer: `"sgd"` (momentum 0.9, L2 in the gradient) or `"adamw"`.
-        learning_rate: At step 0, or after the warm-up.
-        end_learning_rate: At the last step.
-        schedule: `"poly"` (power 0.9) or `"cosine"`.
-        warmup: Steps over which the rate first rises from 0.
-        weight_decay: L2 factor of SGD, decoupled decay of AdamW.
+        learning_rate: Learning rate at step 0, or after the warm-up.
+        end_learning_rate: Learning rate at the last step.
+        schedule: Learning-rate schedule: `"poly"` (power 0.9) or `"cosine"`.
+        warmup: Steps of the linear warm-up from 0.
+        weight_decay: L2 factor of SGD, decoupled weight decay of AdamW.
         backbone_lr_factor: Factor on the learning rate of the backbone.
-        clip_norm: Largest norm of all gradients of a device together, or `None`.
+        clip_norm: Maximum global norm of the gradients per device, or `None`.
         accumulate: Batches whose gradients are averaged for one update. Steps, warm-up and
-            averages go on counting batches.
-        ema: Momentum of the moving average of the weights that is validated and published, such as
-            0.999, or `None` for the weights themselves.
+            moving averages still count batches.
+        ema: Momentum of the moving average of the weights that is validated and published, for
+            example 0.999, or `None` for the weights themselves.
         loss: Losses by name with their weights: `"crossentropy"`, `"ohem"`, `"focal"`, `"dice"`,
             `"lovasz"`.
-        class_weights: One factor per class on the losses of pixels, or `None`.
-        divide_by: `"all"` pixels, as published, or the `"valid"` ones alone.
-        freeze: Last part of the backbone that is not trained: `"stem"`, `"layer1"`, `"layer2"`,
-            `"layer3"` or all of the `"backbone"`. `None` trains everything.
-        freeze_batch_norm: Whether batch norm keeps its statistics and factors: for batches too
-            small to have statistics of their own.
-        patience: Validations without a better mIoU after which the run ends, or `None`.
-        base_size: Long and short side that ratio 1 resizes to, or `None` for the image's own size.
+        class_weights: One factor per class for the losses per pixel, or `None`.
+        divide_by: Average the loss over `"all"` pixels, as published, or only `"valid"` ones.
+        freeze: Last frozen part of the backbone: `"stem"`, `"layer1"`, `"layer2"`, `"layer3"`, or
+            the whole `"backbone"`. `None` trains everything.
+        freeze_batch_norm: Whether to freeze statistics and weights of batch norm, for batches that
+            are too small for statistics.
+        patience: Validations without a better mIoU before the run stops, or `None`.
+        base_size: Long and short side at resize ratio 1, or `None` for the size of the image.
         scale_range: Lowest and highest resize ratio of the augmentation.
-        rotate: Whether samples are turned by right angles; the published training does not.
+        rotate: Whether to rotate samples by multiples of 90 degrees; the published training does
+            not.
         augmentation: `"published"`, or `"strong"` for jittered resize and RandAugment on top.
-        seed: Of data order, augmentation and dropout.
+        seed: Seed of data order, augmentation and dropout.
 
     Raises:
-        ValueError: For a value out of its range; names it.
+        ValueError: When a value is out of range; names the field.
     """
 
     steps: int = 80_000
@@ -83,7 +85,7 @@ class Recipe:
     augmentation: str = "published"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "crop", "accumulate", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -94,28 +96,29 @@ class Recipe:
                 raise ValueError(f"{name} must be {known}, got {getattr(self, name)!r}.")
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(
-                f"scale_range must be two rising positive factors, got {self.scale_range!r}."
+                f"scale_range must be two positive factors in ascending order, got "
+                f"{self.scale_range!r}."
             )
         if self.base_size is not None and min(self.base_size) < 1:
             raise ValueError(
-                f"base_size must be two sides of 1 pixel or more, got {self.base_size!r}."
+                f"base_size must be two lengths of 1 pixel or more, got {self.base_size!r}."
             )
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must lie between 0 and 1, got {self.ema!r}.")
+            raise ValueError(f"ema must be strictly between 0 and 1, got {self.ema!r}.")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm must be positive, got {self.clip_norm!r}.")
         if self.accumulate > 1 and self.steps % self.accumulate:
             raise ValueError(
-                f"steps {self.steps} must be a multiple of accumulate {self.accumulate}: the last "
-                "batches would change nothing."
+                f"steps must be a multiple of accumulate {self.accumulate}, got {self.steps}: the "
+                "last batches would not update the weights."
             )
         make_loss(self.loss)
 
 
 RECIPES = {
-    # mmsegmentation's schedule_80k with 4 x 4 samples, as behind its DeepLabV3+ table.
+    # mmsegmentation's schedule_80k with 4 x 4 samples, as for its DeepLabV3+ results table.
     "published_80k": Recipe(rotate=False),
-    # From trained weights to a few hundred images of one's own, on one device.
+    # Fine-tuning of trained weights on a few hundred images, on one device.
     "finetune": Recipe(
         steps=4_000,
         batch_size=4,
@@ -131,7 +134,7 @@ RECIPES = {
         freeze_batch_norm=True,
     ),
 }
-# The same where there are only a handful, or no time: the backbone stays as it is.
+# For a handful of images, or little time: the whole backbone is frozen.
 RECIPES["finetune_heads"] = dataclasses.replace(
     RECIPES["finetune"],
     steps=1_000,
@@ -143,8 +146,8 @@ RECIPES["finetune_heads"] = dataclasses.replace(
 )
 
 
-def get_recipe(recipe):
-    """The `Recipe` of a name, or the one given."""
+def get_recipe(recipe: Recipe | str) -> Recipe:
+    """The `Recipe` with a name; a `Recipe` is returned as it is."""
     if isinstance(recipe, Recipe):
         return recipe
     if recipe not in RECIPES:
@@ -152,13 +155,13 @@ def get_recipe(recipe):
     return RECIPES[recipe]
 
 
-def compile_for_training(model, recipe):
+def compile_for_training(model: keras.Model, recipe: Recipe | str) -> keras.Model:
     """Compiles a model with the loss, optimizer and schedule of a recipe.
 
     Args:
-        model: Model of `keras_deeplab.build` or `load`, without activation. With an auxiliary
-            head its loss counts 0.4. The layers that the recipe freezes become untrainable.
-        recipe: `Recipe`, or the name of one: `"published_80k"`, `"finetune"`, `"finetune_heads"`.
+        model: Model of `keras_deeplab.build` or `load`, without activation. The loss of an
+            auxiliary head has weight 0.4. Layers that the recipe freezes become untrainable.
+        recipe: `Recipe`, or its name: `"published_80k"`, `"finetune"`, `"finetune_heads"`.
 
     Returns:
         The model, ready for `model.fit` on `(image, label)` batches.
@@ -169,36 +172,36 @@ def compile_for_training(model, recipe):
         loss = make_loss(
             recipe.loss, class_weights=recipe.class_weights, divide_by=recipe.divide_by
         )
-        # XLA would bypass oneDNN's convolutions, which are the fast ones on a CPU.
+        # XLA would bypass the convolutions of oneDNN, which are faster on CPUs.
         model.compile(make_optimizer(recipe), loss, jit_compile=False)
     return model
 
 
-def strategy_scope(model):
+def strategy_scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
     """Scope of the `tf.distribute` strategy that the model was built under."""
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.scope()
     return contextlib.nullcontext()
 
 
-def make_optimizer(recipe):
-    """The optimizer of a recipe with its schedule."""
-    settings = {
+def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """The optimizer of a recipe with its learning-rate schedule."""
+    settings: dict[str, Any] = {
         "rate_factors": {}
         if recipe.backbone_lr_factor == 1
         else {BACKBONE: recipe.backbone_lr_factor},
         "global_clipnorm": recipe.clip_norm,
         "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
         "use_ema": recipe.ema is not None,
-        "ema_momentum": recipe.ema or 0.99,  # Keras wants a number even where it is not used
+        "ema_momentum": recipe.ema or 0.99,  # Keras requires a number even when it is unused
     }
     if recipe.optimizer == "sgd":
         return SGDWithL2(make_schedule(recipe), l2=recipe.weight_decay, **settings)
     return AdamW(make_schedule(recipe), weight_decay=recipe.weight_decay, **settings)
 
 
-def make_schedule(recipe):
-    """The learning rate of a recipe over its steps."""
+def make_schedule(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The learning-rate schedule of a recipe."""
     first, last = recipe.learning_rate, recipe.end_learning_rate
     if recipe.schedule == "poly":
         return PolynomialDecay(first, recipe.steps, end=last, warmup=recipe.warmup)
@@ -211,13 +214,13 @@ def make_schedule(recipe):
     )
 
 
-def freeze(model, until, batch_norm):
-    """Excludes layers from training; what is frozen already stays so.
+def freeze(model: keras.Model, until: str | None, batch_norm: bool) -> None:
+    """Freezes layers; layers that are already frozen stay frozen.
 
     Args:
         model: Model of `keras_deeplab.build`.
         until: `Recipe.freeze`.
-        batch_norm: Whether every batch norm is frozen.
+        batch_norm: Whether to freeze all batch norm layers.
     """
     stages = STAGES if until in (None, "backbone") else STAGES[: STAGES.index(until) + 1]
     frozen = () if until is None else tuple(f"{BACKBONE}{stage}" for stage in stages)

@@ -1,5 +1,10 @@
 """`keras_deeplab.build`: the pure builder plus weights from a file."""
 
+from collections.abc import Sequence
+
+import keras
+
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.models.deeplab import build_model
 from keras_deeplab.models.variants import get_variant
@@ -7,20 +12,21 @@ from keras_deeplab.zoo.trained_weights import imagenet_backbone
 
 
 def build(
-    variant,
-    num_classes,
+    variant: str,
+    num_classes: int,
     *,
-    output_stride=None,
-    multi_grid=None,
-    input_shape=(None, None, 3),
-    include_preprocessing=True,
-    aux_head=False,
-    resize_logits=True,
-    activation=None,
-    dropout=0.1,
-    sync_batch_norm=False,
-    weights=None,
-):
+    output_stride: int | None = None,
+    multi_grid: Sequence[int] | None = None,
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    include_preprocessing: bool = True,
+    aux_head: bool = False,
+    resize_logits: bool = True,
+    activation: str | None = None,
+    dropout: float = 0.1,
+    sync_batch_norm: bool = False,
+    dtype: str | keras.DTypePolicy | None = None,
+    weights: StrPath | None = None,
+) -> keras.Model:
     """Builds a DeepLabV3+ as a functional `keras.Model`.
 
     Args:
@@ -33,14 +39,16 @@ def build(
             32 pixels or more.
         include_preprocessing: Whether the model takes RGB 0..255 (uint8 or float) and normalises
             it itself (mean 123.675, 116.28, 103.53; standard deviation 58.395, 57.12, 57.375).
-            Other bands, also 0..255, are normalised with the averages of these. Otherwise it takes
-            normalised float32.
+            Other bands, also 0..255, are normalised with the averages of these. Without it the
+            model takes normalised float32.
         aux_head: Whether to add the auxiliary head on stage 3, for training.
-        resize_logits: Whether logits have the size of the input. Otherwise they stay at a quarter
-            of it, and the auxiliary ones at the size of stage 3.
+        resize_logits: Whether logits have the size of the input. Otherwise they have a quarter of
+            it, and the auxiliary ones the size of stage 3.
         activation: Keras activation on the outputs, for example `"softmax"`; `None` for logits.
         dropout: Rate of the channel dropout before the classifiers, in [0, 1).
         sync_batch_norm: Whether batch statistics are shared across replicas.
+        dtype: Keras dtype policy of the layers, for example `"mixed_bfloat16"`; `None` takes
+            `keras.config.dtype_policy()`. Logits are float32 under every policy.
         weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`; `"imagenet"` for the
             published backbone, fetched if need be; or `None` for fresh weights.
 
@@ -51,7 +59,7 @@ def build(
     Raises:
         ValueError: For an unknown variant or an invalid option.
         CheckpointError: When `weights` does not fit.
-        DownloadError: When the ImageNet weights cannot be had.
+        DownloadError: When the ImageNet weights cannot be fetched.
 
     Example:
 
@@ -71,6 +79,7 @@ def build(
         activation=activation,
         dropout=dropout,
         sync_batch_norm=sync_batch_norm,
+        dtype=dtype,
     )
     if weights == "imagenet":
         weights = imagenet_backbone(get_variant(variant).depth)

@@ -2,39 +2,90 @@
 
 import functools
 import json
+import pathlib
+import typing
 
-from keras_deeplab._internal.files import file_sha256
+from keras_deeplab._internal.files import StrPath, file_sha256, write_json
 from keras_deeplab._internal.names import match_names, unknown_name
 from keras_deeplab._internal.resources import zoo_dir
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.downloads.cache import cache_dir
+
+Entry = dict[str, typing.Any]  # see zoo/manifest.schema.json
+
+
+class Zoo:
+    """A zoo on disk: the folder of `manifest.json`, `weights/`, `logs/` and `cards/`.
+
+    Args:
+        folder: The folder. Its manifest is read at the first use.
+    """
+
+    def __init__(self, folder: StrPath):
+        self.folder = pathlib.Path(folder)
+
+    @functools.cached_property
+    def _manifest(self) -> dict[str, dict[str, Entry]]:
+        path = self.folder / "manifest.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.folder} is not a zoo: {path} does not exist.") from error
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Names of the entries that match a glob, in natural order."""
+        return match_names(self._manifest["models"], pattern)
+
+    def entry(self, name: str) -> Entry:
+        """A copy of an entry; a `ValueError` with suggestions for an unknown name."""
+        entries = self._manifest["models"]
+        if name not in entries:
+            raise unknown_name("zoo model", name, list(entries))
+        return json.loads(json.dumps(entries[name]))
+
+    def backbone(self, depth: int) -> Entry:
+        """The record of the published ImageNet weights of a ResNet v1c."""
+        return self._manifest["backbones"][f"resnet{depth}_v1c"]
+
+    def bundled_weights(self, entry: Entry) -> pathlib.Path:
+        """Path of an entry's bundled weights, after checking their SHA-256.
+
+        Raises:
+            CheckpointError: When the file is missing or is not the published one.
+        """
+        record = entry["weights"]
+        path = self.folder / record["file"]
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing: reinstall keras_deeplab, or pass weights=.")
+        digest = file_sha256(path)
+        if digest != record["sha256"]:
+            raise CheckpointError(
+                f"{path} is not the published file: its SHA-256 is {digest}, the manifest says "
+                f"{record['sha256']}. Reinstall keras_deeplab."
+            )
+        return path
+
+    def write_entry(self, name: str, entry: Entry) -> None:
+        """Adds or replaces one entry of the manifest."""
+        self._manifest["models"][name] = json.loads(json.dumps(entry))
+        write_json(self.folder / "manifest.json", self._manifest)
 
 
 @functools.cache
-def _read():
-    return json.loads((zoo_dir() / "manifest.json").read_text(encoding="utf-8"))
+def default_zoo() -> Zoo:
+    """The zoo of this package: inside it when installed, next to it in a checkout."""
+    return Zoo(zoo_dir())
 
 
-def read_manifest():
-    """The manifest's entries by name."""
-    return _read()["models"]
-
-
-def read_backbones():
-    """The manifest's ImageNet backbones by name."""
-    return _read()["backbones"]
-
-
-def list_models(pattern="*"):
+def list_models(pattern: str = "*") -> list[str]:
     """Names of the zoo entries that match a glob, in natural order.
 
     Args:
         pattern: Glob, for example `"*potsdam"`.
     """
-    return match_names(read_manifest(), pattern)
+    return default_zoo().names(pattern)
 
 
-def info(name):
+def info(name: str) -> Entry:
     """A zoo entry as a JSON-serialisable dict.
 
     Args:
@@ -49,31 +100,4 @@ def info(name):
     Raises:
         ValueError: For an unknown name; suggests the nearest.
     """
-    manifest = read_manifest()
-    if name not in manifest:
-        raise unknown_name("zoo model", name, list(manifest))
-    return json.loads(json.dumps(manifest[name]))  # a copy the caller may change
-
-
-def bundled_weights(entry):
-    """Path of an entry's bundled weights, after checking their SHA-256.
-
-    Raises:
-        CheckpointError: When the file is missing or not the published one.
-    """
-    record = entry["weights"]
-    path = zoo_dir() / record["file"]
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: reinstall keras_deeplab, or pass weights=.")
-    digest = file_sha256(path)
-    if digest != record["sha256"]:
-        raise CheckpointError(
-            f"{path} is not the published file: its SHA-256 is {digest}, the manifest says "
-            f"{record['sha256']}. Reinstall keras_deeplab."
-        )
-    return path
-
-
-def cached_weights(name, entry):
-    """Where the converted weights of a published entry lie, once they were fetched."""
-    return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
+    return default_zoo().entry(name)

@@ -1,31 +1,36 @@
 """The weights file of a zoo entry: bundled, or fetched, converted and cached."""
 
+import pathlib
+
 from keras_deeplab._internal.files import atomic_write, file_sha256
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.inspection import build_for
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
-from keras_deeplab.downloads.cache import locked, storage_errors
+from keras_deeplab.downloads.cache import cache_dir, locked, storage_errors
 from keras_deeplab.downloads.fetch import fetch
-from keras_deeplab.zoo.manifest import bundled_weights, cached_weights, read_backbones
+from keras_deeplab.zoo import manifest
+from keras_deeplab.zoo.manifest import Entry, Zoo
 
 
-def trained_weights(name, entry):
+def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
     """Path of the `.weights.h5` file of a zoo entry.
 
-    A published checkpoint is fetched, its hash checked, and converted once; the converted file is
-    trusted only with its own SHA-256 beside it, so that neither a kill nor a damaged disk can make
-    a later call load wrong weights.
+    A published checkpoint is fetched, its hash checked, and converted once. The converted file is
+    trusted only if its SHA-256 matches the one noted next to it, so that neither a kill nor a
+    damaged disk can make a later call load wrong weights.
 
     Args:
+        zoo: `Zoo` of the entry.
         name: Zoo name.
-        entry: The entry, see `info`.
 
     Raises:
+        ValueError: For an unknown name.
         CheckpointError: When the entry's weights are not public, altered, or do not fit.
-        DownloadError: When a file cannot be had or stored.
+        DownloadError: When a file cannot be fetched or stored.
     """
+    entry = zoo.entry(name)
     if entry["status"] == "bundled":
-        return bundled_weights(entry)
+        return zoo.bundled_weights(entry)
     if entry["status"] == "not_public":
         raise CheckpointError(f"{name}: {entry['unavailable']}")
     target = cached_weights(name, entry)
@@ -39,31 +44,36 @@ def trained_weights(name, entry):
     return target
 
 
-def imagenet_backbone(depth):
+def cached_weights(name: str, entry: Entry) -> pathlib.Path:
+    """Where the converted weights of a published entry are, once they were fetched."""
+    return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
+
+
+def imagenet_backbone(depth: int) -> pathlib.Path:
     """Path of the published `.pth` file of a ResNet v1c backbone, fetched if need be."""
-    record = read_backbones()[f"resnet{depth}_v1c"]
+    record = manifest.default_zoo().backbone(depth)
     return fetch(record["url"], record["sha256"], size=record["bytes"])
 
 
-def is_intact(target):
-    """Whether a converted file has the SHA-256 noted beside it."""
+def is_intact(target: pathlib.Path) -> bool:
+    """Whether a converted file has the SHA-256 noted next to it."""
     stamp = stamp_of(target)
     return target.is_file() and stamp.is_file() and stamp.read_text() == file_sha256(target)
 
 
-def stamp_of(target):
+def stamp_of(target: pathlib.Path) -> pathlib.Path:
     """The file that holds the SHA-256 of a converted one."""
     return target.with_name(f"{target.name}.sha256")
 
 
-def _convert(checkpoint, entry, target):
+def _convert(checkpoint: pathlib.Path, entry: Entry, target: pathlib.Path) -> None:
     model = build_for(checkpoint, entry["variant"])
     classes = model.get_layer("decode_head-conv_seg").filters
     if classes != len(entry["classes"]):
         raise CheckpointError(
             f"{checkpoint} has {classes} classes, the manifest {len(entry['classes'])}."
         )
-    stamp_of(target).unlink(missing_ok=True)  # never beside a file it does not describe
+    stamp_of(target).unlink(missing_ok=True)  # never next to a file it does not describe
     save_keras_weights(model, target)
     with atomic_write(stamp_of(target)) as path:
         path.write_text(file_sha256(target))

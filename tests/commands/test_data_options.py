@@ -11,8 +11,9 @@ from rasters import write_raster
 
 import keras_deeplab as kd
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.zoo.loader import image_format, open_model
+from keras_deeplab.zoo.loader import find_model, load
 
+MISSING = "Give --images and --masks, or --pairs, or --dataset."
 FORM = ("--bands", "4,1,2", "--value-range", 0, 4095)
 
 
@@ -48,12 +49,12 @@ def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path):
     options = ("--pairs", scenes / "pairs.csv", *folders(scenes, "--val-"), *FORM)
     command = training(scenes, output, *options, "--val-split", scenes / "val.txt")
     run(*command)
-    assert image_format(output) == ImageFormat((4, 1, 2), (0, 4095))
+    assert find_model(output).form == ImageFormat((4, 1, 2), (0, 4095))
     changed = run(*command, "--resume", "--bands", "1,2,4", check=False)
     assert "bands: [4, 1, 2] there, [1, 2, 4] here" in changed.output
 
     run("evaluate", output, *folders(scenes), "--json", tmp_path / "metrics.json")
-    model, table = open_model(output)
+    model, table = load(output), find_model(output).classes
     dataset = kd.data.from_folder(
         *(scenes / "images", scenes / "masks", table), bands=(4, 1, 2), value_range=(0, 4095)
     )
@@ -99,13 +100,19 @@ def test_a_damaged_image_is_named_without_traceback(scenes, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "Give --images and --masks, or --pairs instead."),
-        (("--pairs", "pairs.csv", "--split", "val.txt"), "or --pairs instead."),
+        ((), MISSING),
+        (
+            ("--pairs", "pairs.csv", "--split", "val.txt"),
+            MISSING,
+        ),
         (
             ("--pairs", "pairs.csv", *FORM, "--val-split", "val.txt"),
             "Give --val-images and --val-masks",
         ),
-        (("--pairs", "pairs.csv", "--bands", "4;1"), "'4;1' is no list of numbers such as 4,1,2"),
+        (
+            ("--pairs", "pairs.csv", "--bands", "4;1"),
+            "'4;1' is not a list of numbers",
+        ),
         (("--pairs", "pairs.csv", "--bands", "1"), "a.tif is uint16, its values 800 to 2499"),
     ],
 )

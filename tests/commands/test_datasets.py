@@ -10,7 +10,7 @@ from fakes.loveda import write_loveda
 from in_process import run
 
 from keras_deeplab import info
-from keras_deeplab.commands.data_options import published_training
+from keras_deeplab.commands.recipe_options import published_training
 from keras_deeplab.data import load
 
 FAKES = {
@@ -58,9 +58,12 @@ def test_the_published_training_is_the_default():
     "arguments, message",
     [
         (("--dataset", "potsdam"), "is not prepared in"),
-        (("--dataset", "potsdam", "--bands", "1,2,3"), "instead of all options that name files"),
+        (
+            ("--dataset", "potsdam", "--bands", "1,2,3"),
+            "cannot be combined with options that name",
+        ),
         (("--dataset", "potsdm"), "Did you mean potsdam"),
-        ((), "Give --classes with --images and --masks, or --dataset"),
+        ((), "Give --images and --masks, or --pairs, or --dataset."),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, arguments, message):

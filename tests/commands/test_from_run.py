@@ -12,13 +12,13 @@ from click.testing import CliRunner
 import keras_deeplab as kd
 from keras_deeplab.commands.data_options import (
     FILE,
-    OUTPUT,
+    OUTPUT_FOLDER,
     file_format,
-    from_run,
-    given_options,
     labelled_images,
     named_dataset,
 )
+from keras_deeplab.commands.repetition import from_run, given_options
+from keras_deeplab.zoo.run_folders import RUN_VERSION
 
 
 @click.command("repeatable")
@@ -28,8 +28,8 @@ from keras_deeplab.commands.data_options import (
 @labelled_images()
 @file_format()
 @click.option("--classes", type=FILE)
-@click.option("--output", type=OUTPUT, required=True)
-@click.option("--scales", nargs=2, type=click.FloatRange(0, min_open=True), default=(0.5, 2.0))
+@click.option("--output", type=OUTPUT_FOLDER, required=True)
+@click.option("--scales", "scale_range", nargs=2, type=float, default=(0.5, 2.0))
 @click.option("--rotate/--no-rotate", default=None)
 @click.option("--aux-head/--no-aux-head", default=True)
 @click.option("--steps", type=int, default=80_000)
@@ -43,7 +43,7 @@ def command(context, output, resume, **options):
 
 
 def note(folder, **record):
-    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps({"version": RUN_VERSION, **record}))
 
 
 def run(*arguments):
@@ -81,9 +81,7 @@ def test_a_repetition_has_the_same_options(folders):
     result, third = run("--from-run", two, "--output", three)
     assert third == first
     noted = json.loads((three / "run.json").read_text())
-    assert noted == {"options": json.loads((one / "run.json").read_text())["options"]} | {
-        "resume": False
-    }
+    assert noted == {**json.loads((one / "run.json").read_text()), "resume": False}
 
 
 def test_only_what_was_given_is_noted(folders):
@@ -117,9 +115,8 @@ def test_data_that_went_away_is_named(folders):
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        (None, "is no folder of a training run"),
-        ({"command": "keras-deeplab train --lr 1"}, "Its command was: keras-deeplab train --lr 1"),
-        ({"recipe": {}}, "Its command was: not noted"),
+        (None, "is not a training run folder"),
+        ({"version": 1, "recipe": {}}, "was written by another version of keras_deeplab (record"),
         ({"options": {"stepz": 3, "steps": 3}}, "options that repeatable does not have: stepz."),
     ],
 )

@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_named():
         bootstrap.update(3, np.eye(2, dtype=int))
     with pytest.raises(ValueError, match="index must be"):
         bootstrap.update(-1, images[0])
-    with pytest.raises(ValueError, match="replicates must be an integer from 1"):
+    with pytest.raises(ValueError, match="replicates must be an integer >= 1"):
         Bootstrap(3, replicates=0)
     with pytest.raises(ValueError, match="level must be between 0 and 1"):
         bootstrap.intervals(95)

@@ -85,5 +85,5 @@ def test_small_images_grow_to_the_test_size(model, pairs):
     ],
 )
 def test_a_protocol_stands_alone(model, pairs, options):
-    with pytest.raises(ValueError, match="stands instead of"):
+    with pytest.raises(ValueError, match="cannot be combined with"):
         kd.evaluate(model, pairs, num_classes=6, **options)

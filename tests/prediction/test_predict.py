@@ -7,7 +7,7 @@ from scipy.special import softmax
 from tiny import tiny_model
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.views import batch_logits, logits_function, window_starts
+from keras_deeplab.prediction.views import batch_logits, logits_function
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,6 @@ def test_windows_equal_the_reference(bare_model):
     assert np.abs(histogram - case["argmax_histogram"]).sum() <= 2 * near_ties
     probabilities = kd.predict(bare_model, image[0], window=64, stride=48)
     np.testing.assert_allclose(probabilities, softmax(logits[0], axis=-1), atol=1e-5)
-
-
-@pytest.mark.parametrize(("size", "window", "stride"), [(100, 32, 20), (64, 64, 48), (40, 64, 48)])
-def test_windows_cover_and_stay_inside(size, window, stride):
-    covered = np.zeros(size, int)
-    for start in window_starts(size, window, stride):
-        assert 0 <= start <= max(size - window, 0)
-        covered[start : start + window] += 1
-    assert covered.min() >= 1
 
 
 def test_scales_average_softmax(model):

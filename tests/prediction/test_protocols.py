@@ -91,10 +91,10 @@ def test_in_words(options, words):
         ({"scales": ()}, "one or more positive factors"),
         ({"scales": (1, 0)}, "one or more positive factors"),
         ({"stride": 32}, "needs a window"),
-        ({"window": 0}, "window takes one or two positive whole numbers, got 0"),
-        ({"window": (64, 64, 64)}, "window takes one or two"),
+        ({"window": 0}, "window must be one or two positive integers, got 0"),
+        ({"window": (64, 64, 64)}, "window must be one or two"),
         ({"window": 64, "stride": (64, 65)}, "must not exceed the window"),
-        ({"test_size": 0.5}, "test_size takes one or two|not iterable"),
+        ({"test_size": 0.5}, "test_size must be one or two|not iterable"),
     ],
 )
 def test_bad_options(options, message):

@@ -13,9 +13,9 @@ from PIL import Image
 
 import keras_deeplab as kd
 from keras_deeplab._internal import resources
+from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.prediction.protocols import parse_protocol
-from keras_deeplab.zoo.manifest import file_sha256
 
 CURVE = pathlib.Path(__file__).parents[2] / "zoo/cards/r18_dubai/curve.png"
 

@@ -222,7 +222,7 @@ def test_class_weights_and_divisor_reach_the_named_loss(name):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({}, "names nothing.*crossentropy, ohem, focal, dice, lovasz"),
+        ({}, "is empty.*crossentropy, ohem, focal, dice, lovasz"),
         ({"jaccard": 1}, "Unknown loss 'jaccard'.*crossentropy, ohem, focal, dice, lovasz"),
         ({"dice": 0}, "weight of loss 'dice' must be a positive finite number, got 0"),
         ({"dice": float("inf")}, "got inf"),
@@ -239,7 +239,7 @@ def test_wrong_arguments_are_named():
     labels, logits = example()
     with pytest.raises(ValueError, match="'all' or 'valid' pixels, got 'kept'"):
         SegmentationCrossentropy(divide_by="kept")
-    with pytest.raises(ValueError, match="holds 4 factors, but the model has 3 classes"):
+    with pytest.raises(ValueError, match="has 4 factors, but the model has 3 classes"):
         SegmentationCrossentropy((1, 1, 1, 1))(labels, logits)
 
 

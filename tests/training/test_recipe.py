@@ -40,8 +40,8 @@ def test_bad_recipes_are_named():
     for options, message in (
         ({"steps": 0}, "steps must be 1 or more, got 0"),
         ({"optimizer": "lamb"}, "'sgd' or 'adamw', got 'lamb'"),
-        ({"scale_range": (2.0, 0.5)}, "rising positive factors"),
-        ({"ema": 1.0}, "between 0 and 1, got 1.0"),
+        ({"scale_range": (2.0, 0.5)}, "in ascending order"),
+        ({"ema": 1.0}, "strictly between 0 and 1, got 1.0"),
         ({"clip_norm": 0}, "positive, got 0"),
         ({"steps": 10, "accumulate": 4}, "multiple of accumulate 4"),
         ({"freeze": "layer9"}, "freeze must be None or 'stem'"),

@@ -20,6 +20,7 @@ from reference import TOLERANCE, golden, golden_model, read, state_dict
 from servers import Server, running
 
 import keras_deeplab as kd
+from keras_deeplab._internal import resources
 from keras_deeplab.checkpoints.pytorch.writer import write_torch_checkpoint
 from keras_deeplab.downloads.cache import DownloadError
 from keras_deeplab.zoo import manifest, trained_weights
@@ -32,20 +33,31 @@ def checkpoint(folder, depth, num_classes=6):
     return path
 
 
-def point(monkeypatch, name, url, content):
-    """Lets a zoo entry name another file."""
-    entries = json.loads(json.dumps(manifest.read_manifest()))
+def point(monkeypatch, folder, name, url, content):
+    """Lets an entry of the zoo name another file."""
     digest = hashlib.sha256(content).hexdigest()
-    entries[name]["weights"] |= {"url": url, "sha256": digest[:8], "bytes": len(content)}
-    monkeypatch.setattr(manifest, "read_manifest", lambda: entries)
-    return entries
+    weights = {"url": url, "sha256": digest[:8], "bytes": len(content)}
+    change_zoo(monkeypatch, folder, "models", name, weights=default_weights(name) | weights)
+
+
+def default_weights(name):
+    return manifest.Zoo(resources.zoo_dir()).entry(name)["weights"]
+
+
+def change_zoo(monkeypatch, folder, section, name, **changes):
+    """Puts a zoo in place of the package's whose manifest has other values in one record."""
+    content = json.loads((resources.zoo_dir() / "manifest.json").read_text())
+    content[section][name] |= changes
+    (folder / "manifest.json").write_text(json.dumps(content))
+    zoo = manifest.Zoo(folder)
+    monkeypatch.setattr(manifest, "default_zoo", lambda: zoo)
 
 
 @pytest.fixture
 def r18(server, tmp_path, monkeypatch):
     """`r18_potsdam` served with golden weights."""
     server.content = checkpoint(tmp_path, 18).read_bytes()
-    point(monkeypatch, "r18_potsdam", f"{server.address}/golden_r18.pth", server.content)
+    point(monkeypatch, tmp_path, "r18_potsdam", f"{server.address}/golden_r18.pth", server.content)
     return server
 
 
@@ -76,7 +88,7 @@ def test_logits_equal_the_reference(server, tmp_path, monkeypatch, depth):
     }[depth]
     case = read(f"models/{case}.json")
     server.content = checkpoint(tmp_path, depth, case["model"]["num_classes"]).read_bytes()
-    point(monkeypatch, name, f"{server.address}/golden.pth", server.content)
+    point(monkeypatch, tmp_path, name, f"{server.address}/golden.pth", server.content)
     model = kd.load(name, include_preprocessing=False, aux_head=True, resize_logits=False)
     image = golden.make_input(case["case"], *case["input"]["shape_nhwc"][:3])
     outputs = model(image, training=False)
@@ -87,20 +99,20 @@ def test_logits_equal_the_reference(server, tmp_path, monkeypatch, depth):
 
 
 def test_damaged_conversions_are_made_again(r18, home, caplog):
-    entry = manifest.info("r18_potsdam")
-    target = trained_weights.trained_weights("r18_potsdam", entry)
+    zoo = manifest.default_zoo()
+    target = trained_weights.trained_weights(zoo, "r18_potsdam")
     whole = target.read_bytes()
     target.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert trained_weights.trained_weights("r18_potsdam", entry).read_bytes() == whole
+    assert trained_weights.trained_weights(zoo, "r18_potsdam").read_bytes() == whole
     trained_weights.stamp_of(target).unlink()
-    assert trained_weights.trained_weights("r18_potsdam", entry) == target
+    assert trained_weights.trained_weights(zoo, "r18_potsdam") == target
     assert trained_weights.is_intact(target)
     assert len(r18.seen) == 1
 
 
 def test_a_file_of_another_network_is_refused_and_not_kept(server, tmp_path, monkeypatch, home):
     server.content = checkpoint(tmp_path, 18, num_classes=4).read_bytes()
-    point(monkeypatch, "r18_potsdam", f"{server.address}/golden_r18.pth", server.content)
+    point(monkeypatch, tmp_path, "r18_potsdam", f"{server.address}/golden_r18.pth", server.content)
     with pytest.raises(kd.CheckpointError, match="has 4 classes, the manifest 6"):
         kd.load("r18_potsdam")
     assert not list(home.glob("*.weights.h5"))
@@ -108,7 +120,7 @@ def test_a_file_of_another_network_is_refused_and_not_kept(server, tmp_path, mon
 
 def test_the_wrong_bytes_are_refused(server, tmp_path, monkeypatch):
     content = checkpoint(tmp_path, 18).read_bytes()
-    point(monkeypatch, "r18_potsdam", f"{server.address}/golden_r18.pth", content)
+    point(monkeypatch, tmp_path, "r18_potsdam", f"{server.address}/golden_r18.pth", content)
     server.content = content[:-1] + b"x"
     with pytest.raises(DownloadError, match=r"golden_r18\.pth"):
         kd.load("r18_potsdam")
@@ -128,7 +140,7 @@ def test_imagenet_starts_the_backbone(server, tmp_path, monkeypatch, caplog):
         "sha256": hashlib.sha256(server.content).hexdigest(),
         "bytes": len(server.content),
     }
-    monkeypatch.setattr(trained_weights, "read_backbones", lambda: {"resnet18_v1c": record})
+    change_zoo(monkeypatch, tmp_path, "backbones", "resnet18_v1c", **record)
     with caplog.at_level(logging.WARNING, "keras_deeplab"):
         model = kd.build("r18_d16", 3, weights="imagenet")
     assert "the heads keep their weights" in caplog.text
@@ -146,15 +158,15 @@ def test_cross_domain_entries_explain_themselves(name, tmp_path):
 
 
 LOADER = """
-import json, sys
-from keras_deeplab.zoo import manifest, trained_weights
-entry = json.loads(sys.argv[1])
-print(trained_weights.trained_weights("r18_potsdam", entry))
+import sys
+from keras_deeplab.zoo.manifest import Zoo
+from keras_deeplab.zoo.trained_weights import trained_weights
+print(trained_weights(Zoo(sys.argv[1]), "r18_potsdam"))
 """
 
 
 @pytest.mark.slow
-def test_kills_never_leave_wrong_weights(tmp_path, home):
+def test_kills_never_leave_wrong_weights(tmp_path, home, monkeypatch):
     """Fifty times killed at a random moment; every file in place is right, and the last call ends.
 
     Between kills the cache is emptied now and then, so that download and conversion are both hit.
@@ -163,12 +175,11 @@ def test_kills_never_leave_wrong_weights(tmp_path, home):
     with running(Server()) as server:
         server.content = checkpoint(tmp_path, 18).read_bytes()
         server.pause = 0.02  # a second or so for the whole file
-        digest = hashlib.sha256(server.content).hexdigest()
-        entry = manifest.info("r18_potsdam")
-        entry["weights"] |= {"url": f"{server.address}/g.pth", "sha256": digest, "bytes": None}
-        command = [sys.executable, "-c", LOADER, json.dumps(entry)]
+        url = f"{server.address}/g.pth"
+        point(monkeypatch, tmp_path, "r18_potsdam", url, server.content)
+        command = [sys.executable, "-c", LOADER, tmp_path]
         expected = golden_model(18, aux_head=True).get_weights()
-        target = manifest.cached_weights("r18_potsdam", entry)
+        target = trained_weights.cached_weights("r18_potsdam", manifest.info("r18_potsdam"))
         finished = 0
         for _ in range(50):
             process = subprocess.Popen(

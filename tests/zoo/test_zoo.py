@@ -12,9 +12,10 @@ from reference import golden
 
 import keras_deeplab as kd
 from keras_deeplab._internal import resources
+from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.prediction.protocols import PROTOCOLS, parse_protocol
 from keras_deeplab.publishing.cards import card_text
-from keras_deeplab.zoo import loader, manifest
+from keras_deeplab.zoo import manifest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples/dubai"
 ZOO = resources.zoo_dir()
@@ -45,7 +46,7 @@ def test_bundled_entry_is_consistent(name):
     entry = kd.info(name)
     weights = ZOO / entry["weights"]["file"]
     assert weights.stat().st_size == entry["weights"]["bytes"]
-    assert manifest.file_sha256(weights) == entry["weights"]["sha256"]
+    assert file_sha256(weights) == entry["weights"]["sha256"]
     for stage in entry["training"]["stages"]:
         assert (ZOO / stage["log"]).is_file()
     assert [record["protocol"]["name"] for record in entry["measured"]] == list(PROTOCOLS)
@@ -100,12 +101,12 @@ def test_unknown_names_get_suggestions():
         with pytest.raises(ValueError, match=r"'r18_dubay'. Did you mean 'r18_dubai'"):
             call("r18_dubay")
     with pytest.raises(ValueError, match="r18_dubai"):
-        loader.open_model("no/such/folder")
+        kd.load("no/such/folder")
 
 
 def test_altered_and_missing_weights_are_refused(tmp_path, monkeypatch):
     shutil.copytree(ZOO, tmp_path / "zoo")
-    monkeypatch.setattr(manifest, "zoo_dir", lambda: tmp_path / "zoo")
+    monkeypatch.setattr(manifest, "default_zoo", lambda: manifest.Zoo(tmp_path / "zoo"))
     path = tmp_path / "zoo" / kd.info("r18_dubai")["weights"]["file"]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -13,7 +13,7 @@ import tqdm
 from keras_deeplab.data.datasets.cutting import check_sizes, cut_scenes
 from keras_deeplab.data.datasets.scenes import find_scenes, image_size
 from keras_deeplab.data.datasets.source_files import SourceFiles, files_below
-from keras_deeplab.data.files.grid import count_tiles
+from keras_deeplab.data.files.grid import count_windows
 
 
 @dataclasses.dataclass(eq=False)
@@ -104,7 +104,7 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         check_sizes(scene, (width, height), image_size(scene.label))
         config = self.builder_config
         size = config.size or max(width, height)
-        return count_tiles(height, width, size, config.step or size), height * width
+        return count_windows(height, width, size, config.step or size), height * width
 
     def _info(self):
         spec = self.SPEC

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.data.files.grid import positions
+from keras_deeplab.data.files.grid import window_starts
 from keras_deeplab.data.files.rasters import open_raster, palette
 
 AHEAD = 32  # tiles that are encoded while others are read
@@ -86,11 +86,11 @@ def _tiles(scene, image, label, size, step, decode):
     """Yields `(row, column, pixels, labels)` of `(h, w, 3)` and `(h, w, 1)` uint8."""
     size = size or max(image.shape)
     step = step or size
-    for row in positions(image.height, size, step):
+    for row in window_starts(image.height, size, step):
         rows = slice(row, min(row + size, image.height))
         pixels = read_colors(image, rows, scene.image.name)
         labels = decode(label, rows, scene.label.name)[..., np.newaxis]
-        for column in positions(image.width, size, step):
+        for column in window_starts(image.width, size, step):
             columns = slice(column, column + size)
             yield row, column, pixels[:, columns], labels[:, columns]
 

@@ -1,30 +1,42 @@
 """Images and masks in files as a `tf.data.Dataset` of (image, label)."""
 
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.masks import read_mask
-from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.files.pairs import Folders, pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.files.windows import RandomWindows
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
 
 
 def from_folder(
-    images,
-    masks,
-    classes,
+    images: Folders,
+    masks: Folders,
+    classes: ClassTable | Sequence[str],
     *,
-    split=None,
-    mask_suffix="",
-    bands=None,
-    value_range=None,
-    windows=None,
-    check_labels=True,
-    bad_files=None,
-):
+    split: StrPath | None = None,
+    mask_suffix: str = "",
+    bands: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    windows: RandomWindows | None = None,
+    check_labels: bool = True,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
     """Pairs images and masks by file stem.
 
-    Folders may be nested: a stem is the path in the folder without suffix, such as `north/tile_1`.
-    Hidden files are passed over.
+    Folders may be nested: a stem is the path below the folder without suffix, such as
+    `north/tile_1`. Hidden files are ignored.
 
     Args:
         images: Folder, or list of folders, of images: jpg, png, tif, GeoTIFF.
@@ -34,17 +46,17 @@ def from_folder(
         classes: `ClassTable`, or a list of class names for masks of indices.
         split: Text file with one stem per line, blank lines and `# comments` allowed: only those
             pairs are used. `None` uses all, and then every file must have its partner.
-        mask_suffix: What the stem of a mask has behind that of its image, for example `"_mask"`.
-            With it, images and masks may lie in the same folder.
+        mask_suffix: Suffix of mask file names, for example `"_mask"`. With it, images and masks
+            may share a folder.
         bands: Bands to read in the order of the channels, counted from 1 as GDAL does, for example
             `(4, 1, 2)`; `None` for files of three bands.
-        value_range: `(low, high)`, the stored values that become 0 and 255, linearly, with what
-            lies outside clipped. Required for files of other than 8 bits.
+        value_range: `(low, high)`, the stored values that map to 0 and 255, linearly; values
+            outside are clipped. Required for files that are not 8-bit.
         windows: `RandomWindows` to read parts of large images; `None` for whole images.
-        check_labels: Whether every mask is decoded now, in blocks, so that all wrong ones are
-            listed at once. Otherwise a wrong mask is an error when it is reached.
-        bad_files: `BadFiles` that notes the files that cannot be read, now or later, and says what
-            stands in for them; `None` makes each an error.
+        check_labels: Whether to decode every mask now, in blocks, and list all wrong ones at once.
+            Otherwise a wrong mask is an error when it is read.
+        bad_files: `BadFiles` that collects unreadable files, now or later, and says what replaces
+            them; `None` makes each an error.
 
     Returns:
         `tf.data.Dataset` of `(image, label)` of known length: `(H, W, channels)` uint8, or float32
@@ -54,37 +66,42 @@ def from_folder(
         its label 255; so is the label where the mask has none.
 
     Raises:
-        ValueError: A folder without images; an image or mask without partner; files that cannot be
-            read; sizes, coordinates or coordinate systems that differ; missing bands or
-            value range; JPEG masks; labels or colours outside the class table. Lists the files.
-            With `bad_files`, those that cannot be read are an error only if no pair is left.
-        tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is reached.
+        ValueError: A folder without images; an image or mask without a partner; unreadable files;
+            sizes, coordinates or coordinate systems that differ; missing bands or value range;
+            JPEG masks; labels or colours outside the class table. Lists the files. With
+            `bad_files`, unreadable files are an error only if no pair is left.
+        tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is read.
     """
-    pairs = pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix)
-    form = ImageFormat(bands, value_range)
-    return _dataset(pairs, classes, form, windows, check_labels, bad_files)
+    return open_pairs(
+        pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix),
+        classes,
+        ImageFormat(bands, value_range),
+        windows=windows,
+        check_labels=check_labels,
+        bad_files=bad_files,
+    )
 
 
 def from_csv(
-    path,
-    classes,
+    path: StrPath,
+    classes: ClassTable | Sequence[str],
     *,
-    bands=None,
-    value_range=None,
-    windows=None,
-    check_labels=True,
-    bad_files=None,
-):
-    """Images and masks that a CSV file pairs.
+    bands: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    windows: RandomWindows | None = None,
+    check_labels: bool = True,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
+    """Images and masks as paired by a CSV file.
 
     Args:
         path: CSV file with a header that has `image` and `mask`; paths are relative to the file.
         classes: See `from_folder`, as for the other arguments.
         bands: Bands to read.
-        value_range: Stored values that become 0 and 255.
+        value_range: Stored values that map to 0 and 255.
         windows: `RandomWindows`, or `None` for whole images.
-        check_labels: Whether every mask is decoded now.
-        bad_files: `BadFiles` for those that cannot be read, or `None`.
+        check_labels: Whether to decode every mask now.
+        bad_files: `BadFiles` for unreadable files, or `None`.
 
     Returns:
         `tf.data.Dataset` of `(image, label)` as of `from_folder`, in the order of the lines.
@@ -93,11 +110,26 @@ def from_csv(
         ValueError: A CSV without those columns, missing files, an image listed twice; and what
             `from_folder` raises.
     """
-    form = ImageFormat(bands, value_range)
-    return _dataset(pairs_of_csv(path), classes, form, windows, check_labels, bad_files)
+    return open_pairs(
+        pairs_of_csv(path),
+        classes,
+        ImageFormat(bands, value_range),
+        windows=windows,
+        check_labels=check_labels,
+        bad_files=bad_files,
+    )
 
 
-def _dataset(pairs, classes, form, windows, check_labels, bad_files):
+def open_pairs(
+    pairs: list[tuple[str, str]],
+    classes: ClassTable | Sequence[str],
+    form: ImageFormat,
+    *,
+    windows: RandomWindows | None = None,
+    check_labels: bool = True,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
+    """The dataset of listed pairs `(image file, mask file)`; see `from_folder`."""
     import tensorflow as tf
 
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
@@ -110,9 +142,11 @@ def _dataset(pairs, classes, form, windows, check_labels, bad_files):
 
     def load(index):
         if windows is None:
-            return read_pair(*pairs[index], classes, form)
-        number, *place = windows.place(int(index), shapes)
-        return read_pair(*pairs[number], classes, form, place)
+            number, place = int(index), None
+        else:
+            number, *place = windows.place(int(index), shapes)
+        image, mask = pairs[number]
+        return read_pair(image, mask, classes, form, place)
 
     def load_readable(index):
         return load(index) if bad_files is None else bad_files.element(load, int(index), count)
@@ -125,7 +159,13 @@ def _dataset(pairs, classes, form, windows, check_labels, bad_files):
     return tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def read_pair(image_path, mask_path, classes, form, place=None):
+def read_pair(
+    image_path: str,
+    mask_path: str,
+    classes: ClassTable,
+    form: ImageFormat,
+    place: Sequence[int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """`(image, label)` of a pair of files, or of the part at `(row, column, height, width)`."""
     from rasterio.windows import Window
 

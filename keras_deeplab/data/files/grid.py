@@ -1,23 +1,31 @@
-"""Where the tiles of an image lie when it is cut by a fixed step."""
+"""The one grid of windows: where they start, for tiles of a dataset and for prediction."""
 
 
-def positions(length, size, step):
-    """Starts of tiles along one axis; the last is moved back so that it ends with the image.
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """First pixels of the windows that cover one axis.
+
+    The last window is moved back so that it ends with the axis, as mmsegmentation's sliding
+    inference does.
 
     Args:
-        length: Pixels of the image along the axis.
-        size: Pixels of a tile.
-        step: Pixels from one start to the next.
+        length: Pixels of the axis.
+        window: Pixels of a window.
+        stride: Pixels from one start to the next, at most `window`.
 
     Returns:
-        Rising list of integers; `[0]` where the image is no longer than a tile.
+        Increasing list of integers; `[0]` where the axis is no longer than a window.
+
+    Raises:
+        ValueError: When the stride would leave gaps.
     """
-    if not 0 < step <= size:
-        raise ValueError(f"Tiles of {size} pixels need a step of 1 to {size}, got {step}.")
-    last = max(length - size, 0)
-    return [*range(0, last, step), last]
+    if not 0 < stride <= window:
+        raise ValueError(
+            f"Windows of {window} pixels need a stride of 1 to {window} pixels, got {stride}."
+        )
+    last = max(length - window, 0)
+    return [*range(0, last, stride), last]
 
 
-def count_tiles(height, width, size, step):
-    """Number of tiles of one image."""
-    return len(positions(height, size, step)) * len(positions(width, size, step))
+def count_windows(height: int, width: int, window: int, stride: int) -> int:
+    """Number of square windows that cover an image."""
+    return len(window_starts(height, window, stride)) * len(window_starts(width, window, stride))

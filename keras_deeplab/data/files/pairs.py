@@ -1,27 +1,36 @@
-"""Which mask belongs to which image: by path in a folder, or as a CSV file says."""
+"""Which mask belongs to which image: by path below a folder, or by a CSV file."""
 
 import collections
 import csv
+import os
 import pathlib
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.problems import raise_problems
+
+Folders = StrPath | Sequence[StrPath]  # one folder, or several
+Stems = Mapping[str, pathlib.Path]
+FolderPair = tuple[pathlib.Path, pathlib.Path, Stems, Stems]  # of images and of masks
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
-def pairs_of_folders(images, masks, *, split=None, mask_suffix=""):
-    """`(image file, mask file)` strings of one or several folders, in the order of their names.
+def pairs_of_folders(
+    images: Folders, masks: Folders, *, split: StrPath | None = None, mask_suffix: str = ""
+) -> list[tuple[str, str]]:
+    """`(image file, mask file)` of one or several folders, in the order of their names.
 
-    Files pair up by stem: the path relative to the folder, without suffix, with `/`.
+    Files pair up by stem: the path below the folder, without file suffix, with `/`.
 
     Args:
         images: Folder, or list of folders, of images.
         masks: Folder, or list of folders matching `images`.
         split: File that lists the stems to use, or `None` for all.
-        mask_suffix: What the stem of a mask has behind that of its image, for example `"_mask"`.
+        mask_suffix: Suffix of mask file names, for example `"_mask"`.
 
     Raises:
-        ValueError: Lists the files without partner and the lines of `split` without files.
+        ValueError: Lists the files without a partner and the lines of `split` without a file.
     """
     image_dirs, mask_dirs = _as_list(images), _as_list(masks)
     if len(image_dirs) != len(mask_dirs):
@@ -49,30 +58,34 @@ def pairs_of_folders(images, masks, *, split=None, mask_suffix=""):
     return pairs
 
 
-def _as_list(folders):
-    return [folders] if isinstance(folders, (str, pathlib.Path)) else list(folders)
+def _as_list(folders: Folders) -> list[pathlib.Path]:
+    if isinstance(folders, (str, os.PathLike)):
+        return [pathlib.Path(folders)]
+    return [pathlib.Path(folder) for folder in folders]
 
 
-def _stems(image_dir, mask_dir, mask_suffix):
-    """Files by stem of an image folder and its mask folder, which may be the same."""
+def _stems(
+    image_dir: pathlib.Path, mask_dir: pathlib.Path, mask_suffix: str
+) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
+    """Files by stem of an image folder and its mask folder, which may be the same folder."""
     images, masks = _files_by_stem(image_dir), _files_by_stem(mask_dir)
     if not mask_suffix:
         return images, masks
-    if pathlib.Path(image_dir).resolve() == pathlib.Path(mask_dir).resolve():
+    if image_dir.resolve() == mask_dir.resolve():
         images = {stem: path for stem, path in images.items() if not stem.endswith(mask_suffix)}
         masks = {stem: path for stem, path in masks.items() if stem.endswith(mask_suffix)}
     raise_problems(
-        f"masks whose name does not end in mask_suffix {mask_suffix!r}",
+        f"mask names that do not end in mask_suffix {mask_suffix!r}",
         (str(path) for stem, path in masks.items() if not stem.endswith(mask_suffix)),
     )
     return images, {stem.removesuffix(mask_suffix): path for stem, path in masks.items()}
 
 
-def _files_by_stem(folder):
-    folder = pathlib.Path(folder)
+def _files_by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
-    files, problems = {}, []
+    files: dict[str, pathlib.Path] = {}
+    problems = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)  # of file managers and notebooks
@@ -84,18 +97,19 @@ def _files_by_stem(folder):
         files[stem] = path
     raise_problems("ambiguous file names", problems)
     if not files:
-        raise ValueError(f"{folder} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+        raise ValueError(f"{folder} contains no image ({', '.join(IMAGE_SUFFIXES)}).")
     return files
 
 
-def _read_split(split, folders):
+def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
     """The stems that a split file lists, each of which is in exactly one of the folders."""
     try:
         lines = pathlib.Path(split).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"Split {split} cannot be read ({error}).") from error
     found = collections.Counter(stem for folder in folders for stem in folder[2])
-    chosen, problems = {}, []
+    chosen: dict[str, int] = {}
+    problems = []
     for number, line in enumerate(lines, 1):
         entry = line.partition("#")[0].strip()
         if not entry:
@@ -105,26 +119,26 @@ def _read_split(split, folders):
         if stem in chosen:
             problems.append(f"line {number}: {entry} is on line {chosen[stem]} already")
         elif not found[stem]:
-            problems.append(f"line {number}: {entry} is no image of {_names(folders)}")
+            problems.append(f"line {number}: {entry} is not an image of {_names(folders)}")
         elif found[stem] > 1:
             problems.append(f"line {number}: {entry} is in several of {_names(folders)}")
         chosen[stem] = number
     raise_problems(f"split {split} does not fit the images", problems)
     if not chosen:
-        raise ValueError(f"Split {split} lists no image: write one stem per line.")
+        raise ValueError(f"Split {split} does not list any image: write one stem per line.")
     return chosen.keys()
 
 
-def _names(folders):
+def _names(folders: Iterable[FolderPair]) -> str:
     return ", ".join(str(folder[0]) for folder in folders)
 
 
-def pairs_of_csv(path):
-    """`(image file, mask file)` strings of a CSV file, in its order.
+def pairs_of_csv(path: StrPath) -> list[tuple[str, str]]:
+    """`(image file, mask file)` of each line of a CSV file, in its order.
 
     Args:
         path: CSV file with the columns `image` and `mask`; paths are relative to the file. Other
-            columns are not read.
+            columns are ignored.
 
     Raises:
         ValueError: Lists the lines whose files are missing, and images that occur twice.
@@ -139,16 +153,18 @@ def pairs_of_csv(path):
         raise ValueError(f"{path} cannot be read as CSV ({error}).") from error
     if not {"image", "mask"} <= set(header):
         raise ValueError(f"{path}: expected the header image,mask; found {','.join(header)!r}.")
-    pairs, lines, problems = [], {}, []
+    pairs: list[tuple[str, str]] = []
+    lines: dict[str | None, int] = {}
+    problems = []
     for number, image, mask in rows:
         for kind, name in (("image", image), ("mask", mask)):
             if not name or not (path.parent / name).is_file():
-                problems.append(f"line {number}: {kind} {name or '(empty)'} is no file")
+                problems.append(f"line {number}: {kind} {name or '(empty)'} does not exist")
         if image and image in lines:
             problems.append(f"line {number}: {image} is on line {lines[image]} already")
         lines[image] = number
         pairs.append((str(path.parent / (image or "")), str(path.parent / (mask or ""))))
     raise_problems(f"{path} does not list pairs of files", problems)
     if not pairs:
-        raise ValueError(f"{path} lists no pair.")
+        raise ValueError(f"{path} does not list any pair.")
     return pairs

@@ -1,14 +1,27 @@
-"""Pictures of an evaluation: where pixels went, and how far confidence can be trusted."""
+"""Plots of an evaluation: confusion matrix and reliability diagram."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-LONGEST_NAME = 24  # characters of a class name beside the matrix
-NUMBERED_CLASSES = 30  # more fields than these have no room for numbers
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LONGEST_NAME = 24  # characters of a class name next to the matrix
+NUMBERED_CLASSES = 30  # with more classes, the cells have no room for numbers
 RESOLUTION = 120  # dots per inch
 
 
-def plot_confusion(confusion, names, file):
-    """Draws a confusion matrix as a PNG: of each labelled class, where its pixels went.
+def plot_confusion(
+    confusion: np.ndarray | Sequence[Sequence[int]],
+    names: Sequence[str],
+    file: str | os.PathLike[str] | IO[bytes],
+) -> None:
+    """Draws a confusion matrix as a PNG: shares of each labelled class by predicted class.
 
     Args:
         confusion: `(classes, classes)` pixel counts, labels in rows.
@@ -23,7 +36,7 @@ def plot_confusion(confusion, names, file):
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(names))
-    # Names are no formulas: a dollar sign in one would begin TeX.
+    # A dollar sign in a name must not start a TeX formula.
     short = [_shorten(name) for name in names]
     axes.set_xticks(ticks, short, rotation=35, ha="right", parse_math=False)
     axes.set_yticks(ticks, short, parse_math=False)
@@ -35,12 +48,14 @@ def plot_confusion(confusion, names, file):
     figure.savefig(file, dpi=RESOLUTION, format="png")
 
 
-def plot_reliability(bins, file):
-    """Draws a reliability diagram as a PNG: how many pixels of each confidence are right.
+def plot_reliability(
+    bins: Sequence[Mapping[str, Any]], file: str | os.PathLike[str] | IO[bytes]
+) -> None:
+    """Draws a reliability diagram as a PNG: accuracy and pixel count by confidence.
 
     Args:
-        bins: List of dicts: `low` and `high`, the confidence 0..1 where the bin begins and ends;
-            `pixels`, their number; `accuracy`, the share of them that is right, or `None`.
+        bins: Dicts with `low` and `high`, the confidence 0..1 where the bin begins and ends;
+            `pixels`, their number; `accuracy`, the share of correct ones, or `None`.
         file: The PNG: a path, or a binary file to write to.
     """
     from matplotlib.ticker import LogLocator, NullLocator
@@ -53,10 +68,12 @@ def plot_reliability(bins, file):
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     upper.bar(low, accuracy, width, align="edge", color="#4a86c0", edgecolor="white")
     upper.plot((0, 1), (0, 1), color="black", linestyle="--", linewidth=1)
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title="accuracy at each confidence")
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title="accuracy by confidence")
     lower.bar(low, pixels, width, align="edge", color="#8a8f98", edgecolor="white")
-    # Most pixels are in the last bin: on a linear scale the others would vanish.
-    lower.set_ylim(0.7, 2 * max(pixels.max(), 10))  # first: a log scale finds none in empty bins
+    # Most pixels are in the last bin: on a linear scale the others would be invisible.
+    lower.set_ylim(
+        0.7, 2 * max(pixels.max(), 10)
+    )  # first: empty bins leave a log scale without limits
     lower.set_yscale("log")
     lower.yaxis.set_major_locator(LogLocator(numticks=4))
     lower.yaxis.set_minor_locator(NullLocator())
@@ -64,8 +81,8 @@ def plot_reliability(bins, file):
     figure.savefig(file, dpi=RESOLUTION, format="png")
 
 
-def _figure(width, height):
-    """An empty figure, inches, that draws without a screen."""
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -74,5 +91,5 @@ def _figure(width, height):
     return figure
 
 
-def _shorten(name):
+def _shorten(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"

@@ -2,7 +2,7 @@
 {
   const table = document.getElementById("images");
   const body = table.tBodies[0];
-  const rows = [...body.rows]; // in the order of the data set, which ties keep
+  const rows = [...body.rows]; // in the order of the dataset, which ties keep
   const headers = [...table.tHead.rows[0].cells];
   const collator = new Intl.Collator("en", { numeric: true }); // tile2 before tile10
 

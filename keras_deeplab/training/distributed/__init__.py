@@ -1,1 +1,1 @@
-"""Several devices and machines: `tf.distribute` strategies and worker processes."""
+"""Distributed training: `tf.distribute` strategies and worker processes."""

@@ -1,23 +1,26 @@
-"""What Keras's `fit` lacks under `tf.distribute.MultiWorkerMirroredStrategy`.
+"""Workarounds for Keras's `fit` under `tf.distribute.MultiWorkerMirroredStrategy`.
 
-Keras 3.15 fails there twice. Before the first step it builds the model from a batch, which it tries
-to make of the parts on all workers: "Attempt to convert a value (PerReplica...) with an unsupported
-type to a Tensor". After a step it averages the results over the workers along their first axis,
-which scalars do not have: "Invalid reduction dimension 0 for input with 0 dimensions". A test says
-when Keras needs this no more.
+Keras 3.15 fails there in two places. Before the first step it builds the model from a batch, which
+it tries to assemble from the parts of all workers: "Attempt to convert a value (PerReplica...) with
+an unsupported type to a Tensor". After a step it averages the results of the workers along their
+first axis, which scalars do not have: "Invalid reduction dimension 0 for input with 0 dimensions".
+A test fails when Keras no longer needs the workarounds.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 
-def patch_fit(model):
+def patch_fit(model: keras.Model) -> keras.Model:
     """Makes `model.fit` and `model.evaluate` work under a multi-worker strategy.
 
-    Builds what Keras would build from the first batch, and gives the results of a step an axis.
+    Builds what Keras would build from the first batch, and adds an axis to the results of a step.
 
     Args:
-        model: Functional model with one input, compiled, created under the strategy's scope. It
-            learns from labels of the input's shape without channels.
+        model: Compiled functional model with one input, created under the scope of the strategy.
+            Its labels have the shape of the input without channels.
 
     Returns:
         The model.
@@ -31,7 +34,7 @@ def patch_fit(model):
         model.optimizer.build(model.trainable_variables)
     model._maybe_symbolic_build = lambda iterator=None, data_batch=None: None
 
-    def with_axis(step):
+    def with_axis(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda data: tf.nest.map_structure(lambda v: tf.reshape(v, (1,)), step(data))
 
     model.train_step = with_axis(model.train_step)

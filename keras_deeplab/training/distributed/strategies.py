@@ -1,11 +1,14 @@
-"""Training on several devices and machines: `tf.distribute` as this library uses it."""
+"""Training on several devices and machines with `tf.distribute`."""
 
 import contextlib
 import json
 import os
 import re
 import signal
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,22 +19,22 @@ TF_CONFIG_EXAMPLE = (
 )
 
 
-def make_strategy(name):
-    """Makes the strategy under whose `scope()` model and optimizer are to be created.
+def make_strategy(name: str) -> tf.distribute.Strategy | None:
+    """Creates a strategy; create model and optimizer under its `scope()`.
 
     Args:
         name: `"none"`; `"mirrored"`, all GPUs of this machine, or without GPUs all logical CPU
-            devices; `"multiworker"`, this process as one of those that the environment variable
-            `TF_CONFIG` lists; or `"tpu"`, the TPU of this machine or of `TPU_NAME`, which was never
-            tried. Call it for `"multiworker"` before anything that computes, and in all processes:
-            it waits for the others.
+            devices; `"multiworker"`, this process as one of the workers in the environment variable
+            `TF_CONFIG`; or `"tpu"`, the TPU of this machine or of `TPU_NAME`, which is untested.
+            Call it for `"multiworker"` before any TensorFlow computation, and in all processes: it
+            waits for the others.
 
     Returns:
-        `tf.distribute.Strategy`, or `None` for `"none"`.
+        The strategy, or `None` for `"none"`.
 
     Raises:
-        ValueError: When `TF_CONFIG` is missing or wrong, or there is no TPU.
-        RuntimeError: When TensorFlow is already in use and cannot join a cluster any more.
+        ValueError: When `TF_CONFIG` is missing or invalid, or there is no TPU.
+        RuntimeError: When TensorFlow is already in use and can no longer join a cluster.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {name!r}.")
@@ -45,32 +48,31 @@ def make_strategy(name):
     return _tpu_strategy() if name == "tpu" else None
 
 
-def _multi_worker_strategy():
+def _multi_worker_strategy() -> tf.distribute.Strategy:
     check_cluster(os.environ.get("TF_CONFIG", ""))
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise RuntimeError(
-            "make_strategy('multiworker') must come before anything that computes with TensorFlow: "
+            "make_strategy('multiworker') must be called before any TensorFlow computation: "
             f"{error}."
         ) from error
 
 
-def _tpu_strategy():
+def _tpu_strategy() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(
             os.environ.get("TPU_NAME", "local")
         )
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(
-            "There is no TPU on this machine, nor one that TPU_NAME names: "
-            f"{str(error).splitlines()[0]}"
+            f"No TPU found on this machine or under TPU_NAME: {str(error).splitlines()[0]}"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
-def check_cluster(text):
-    """Raises a `ValueError` when a text is no `TF_CONFIG` of training workers."""
+def check_cluster(text: str) -> None:
+    """Raises a `ValueError` when a text is not a `TF_CONFIG` of training workers."""
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], config["task"]
@@ -81,28 +83,25 @@ def check_cluster(text):
         valid = False
     if not valid:
         raise ValueError(
-            "The strategy multiworker needs the environment variable TF_CONFIG to list the workers "
-            "(and none but a chief besides) and to say which of them this process is, got "
-            f"{text or 'nothing'}. An example: {TF_CONFIG_EXAMPLE}. --workers N starts N processes "
-            "on this machine and sets it for them."
+            "The strategy multiworker needs the environment variable TF_CONFIG with the addresses "
+            "of all workers (jobs worker and chief only) and the task of this process, got "
+            f"{text or 'nothing'}. Example: {TF_CONFIG_EXAMPLE}. --workers N starts N processes on "
+            "this machine and sets TF_CONFIG for them."
         )
 
 
-def strategy_of(model):
+def strategy_of(model: keras.Model) -> tf.distribute.Strategy | None:
     """The strategy a model was created under; `None` on backends other than TensorFlow."""
     return getattr(model, "distribute_strategy", None)
 
 
-def worker_share(strategy):
-    """How many processes train together, and which one this is.
-
-    Args:
-        strategy: `tf.distribute.Strategy` or `None`.
+def worker_share(strategy: tf.distribute.Strategy | None) -> tuple[int, int]:
+    """Number of processes that train together, and index of this process.
 
     Returns:
-        `(workers, worker)`; `(1, 0)` in a process of its own.
+        `(workers, worker)`; `(1, 0)` for a single process.
     """
-    resolver = getattr(strategy, "cluster_resolver", None)
+    resolver: Any = getattr(strategy, "cluster_resolver", None)
     cluster = resolver.cluster_spec().as_dict() if resolver is not None else {}
     addresses = _addresses(cluster)
     if len(addresses) < 2 or not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -111,69 +110,68 @@ def worker_share(strategy):
     return len(addresses), before + resolver.task_id
 
 
-def _addresses(cluster):
+def _addresses(cluster: dict[str, list[str]]) -> list[str]:
     return [*cluster.get("chief", ()), *cluster.get("worker", ())]
 
 
-def is_chief(strategy):
-    """Whether this process writes the files of the run: the first worker, or the only one."""
+def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
+    """Whether this process writes the files of the run: the first or only worker."""
     return worker_share(strategy)[1] == 0
 
 
-def local_devices(strategy):
-    """Names of the devices of this process; `(None,)` when there is nothing to choose from."""
+def local_devices(strategy: tf.distribute.Strategy | None) -> tuple[str | None, ...]:
+    """Names of the devices of this process; `(None,)` when TensorFlow chooses the device."""
     if strategy is None or strategy.num_replicas_in_sync == 1:
         return (None,)
     return tuple(strategy.extended.worker_devices)
 
 
-def distributed(strategy, make_batches):
-    """Batches for `model.fit` under a strategy; all replicas together see exactly those of one.
+def distributed(
+    strategy: tf.distribute.Strategy | None, make_batches: Callable[[int, int], tf.data.Dataset]
+) -> tf.distribute.DistributedDataset | tf.data.Dataset:
+    """Batches for `model.fit` under a strategy; the replicas together get the same global batches.
 
     Args:
-        strategy: `tf.distribute.Strategy` or `None`.
-        make_batches: Function of `workers` and `worker` that returns the endless dataset of this
-            worker's part of each batch, as `data.training_batches` makes it.
+        strategy: Strategy of the training, or `None`.
+        make_batches: Function of `workers` and `worker` that returns the infinite dataset of this
+            worker's part of each batch, as `data.training_batches` does.
 
     Returns:
-        `tf.distribute.DistributedDataset`, or the dataset of `make_batches(1, 0)` without strategy.
+        The distributed dataset, or `make_batches(1, 0)` without strategy.
 
     Raises:
-        ValueError: When the replicas of a worker cannot share its part evenly.
+        ValueError: When the part of a worker is not divisible by the number of its replicas.
     """
     if strategy is None:
         return make_batches(1, 0)
 
-    def per_replica(context):
+    def per_replica(context: tf.distribute.InputContext) -> tf.data.Dataset:
         batches = make_batches(context.num_input_pipelines, context.input_pipeline_id)
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
         share = batches.element_spec[0].shape[0]
         if share % replicas:
             raise ValueError(
-                f"{replicas} devices cannot take equal parts of {share} samples: choose a batch "
-                f"size divisible by all {context.num_replicas_in_sync} devices."
+                f"{share} samples are not divisible by {replicas} devices: choose a batch size "
+                f"divisible by all {context.num_replicas_in_sync} devices."
             )
         return batches.rebatch(share // replicas, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(per_replica)
 
 
-def sum_over_workers(strategy, array):
-    """Sum of an array over all workers, the same on each; all of them must call it.
+def sum_over_workers(strategy: tf.distribute.Strategy | None, array: Any) -> Any:
+    """Sum of an array over all workers, the same on each; all workers must call it.
 
     Args:
-        strategy: `tf.distribute.Strategy` or `None`.
-        array: NumPy array of the same shape and dtype on every worker.
-
-    Returns:
-        NumPy array.
+        strategy: Strategy of the training, or `None`.
+        array: NumPy array or scalar of the same shape and dtype on every worker.
     """
     workers, worker = worker_share(strategy)
-    if workers == 1:
+    if strategy is None or workers == 1:
         return array
-    first = worker * len(local_devices(strategy))  # its replica brings the array, others nothing
+    first = worker * len(local_devices(strategy))  # replica with the array; the rest add zeros
 
-    def part(context):
+    def part(context: Any) -> tf.Tensor:
         ours = context.replica_id_in_sync_group == first
         return tf.constant(array if ours else np.zeros_like(array))
 
@@ -182,17 +180,15 @@ def sum_over_workers(strategy, array):
 
 
 @contextlib.contextmanager
-def among_workers(strategy):
-    """Ends this worker with a clear message when another one is gone, and not before the chief.
+def among_workers(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
+    """Ends this worker with a clear message when another one is lost, and not before the chief.
 
-    TensorFlow finds a dead worker within some ten seconds by its missing heartbeats. SIGTERM, which
-    a scheduler sends to all workers, is left to the chief: it needs the others until it has saved.
-
-    Args:
-        strategy: `tf.distribute.Strategy` or `None`.
+    TensorFlow detects a dead worker within about ten seconds by missing heartbeats. SIGTERM, which
+    a scheduler sends to all workers, is handled by the chief only: it needs the other workers until
+    it has saved.
 
     Raises:
-        ConnectionError: In place of TensorFlow's errors; names the worker when they do.
+        ConnectionError: Instead of TensorFlow's errors; names the lost worker if they do.
     """
     _, worker = worker_share(strategy)
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN) if worker else None
@@ -208,19 +204,19 @@ def among_workers(strategy):
             signal.signal(signal.SIGTERM, before)
 
 
-def lost_worker(strategy, error):
-    """What to tell people of an error of TensorFlow that comes from a lost worker, else `None`."""
+def lost_worker(strategy: Any, error: tf.errors.OpError) -> str | None:
+    """Message for a TensorFlow error that a lost worker caused; `None` for other errors."""
     workers, worker = worker_share(strategy)
     lost = isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
     if workers == 1 or not (lost or "Collective ops is aborted" in str(error)):
         return None
     cluster = strategy.cluster_resolver.cluster_spec().as_dict()
-    # The last one named is the one that fell silent; before it may stand who noticed.
+    # The last worker in the message is the lost one; the worker that noticed may come before it.
     named = re.findall(r"/job:(chief|worker)/(?:replica:\d+/)?task:(\d+)", str(error))
     gone = [cluster[job][int(task)] for job, task in named if int(task) < len(cluster[job])]
     index = _addresses(cluster).index(gone[-1]) if gone else worker
     which = "Another worker" if index == worker else f"Worker {index} ({gone[-1]})"
     return (
-        f"{which} of {workers} has ended or cannot be reached; its own output says why. "
-        f"Worker {worker} stops. Start all workers again with --resume to go on from the last save."
+        f"{which} of {workers} has ended or is unreachable; see its output for the cause. Worker "
+        f"{worker} stops. Restart all workers with --resume to continue from the last save."
     )

@@ -1,4 +1,4 @@
-"""The workers of a multi-worker training as processes of this machine."""
+"""Workers of a multi-worker training as processes on this machine."""
 
 import contextlib
 import ctypes
@@ -11,33 +11,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 
 POLL = 0.1  # seconds
-GRACE = 30  # seconds the others may take to end after the chief has finished
-LINES = 20  # of a failed worker's output that are shown
+GRACE = 30  # seconds that the others may take to end after the chief
+LINES = 20  # shown lines of the output of a failed worker
 
 
-def run_workers(command, count):
+def run_workers(command: Sequence[str], count: int) -> int:
     """Runs one command in several processes that train together.
 
-    Each gets its `TF_CONFIG` and an equal part of the cores; GPUs are hidden from them, for two
-    processes cannot share one. The first is the chief: its output is shown. SIGTERM and SIGINT go
-    to it alone; it may save and end, and then the others are ended.
+    Each gets its `TF_CONFIG` and an equal share of the cores. GPUs are hidden, as two processes
+    cannot share one. The first process is the chief: its output is shown. SIGTERM and SIGINT are
+    sent to the chief only; when it has saved and ended, the others are killed.
 
     Args:
-        command: List of program and arguments.
+        command: Program and arguments.
         count: Number of processes.
 
     Returns:
-        Exit status of the chief: 0, or what it ended with after a signal.
+        Exit status of the chief: 0, or its status after a signal.
 
     Raises:
-        ChildProcessError: When a process fails; names it, how it ended and its last lines. No
-            process is left then.
+        ChildProcessError: When a process fails; names the worker, how it ended and its last lines.
+            All other processes are killed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        logs = [None] + [pathlib.Path(folder, f"worker-{index}.log") for index in range(1, count)]
-        processes = []
+        logs = [None, *(pathlib.Path(folder, f"worker-{index}.log") for index in range(1, count))]
+        processes: list[subprocess.Popen[bytes]] = []
         try:
             with chief_signalled(processes) as signals:
                 for environment, log in zip(environments(count), logs, strict=True):
@@ -49,8 +51,8 @@ def run_workers(command, count):
                 process.wait()
 
 
-def environments(count):
-    """The environment variables of each of `count` workers on free ports of 127.0.0.1."""
+def environments(count: int) -> Iterator[dict[str, str]]:
+    """Yields the environment variables of `count` workers on free ports of 127.0.0.1."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -67,12 +69,15 @@ def environments(count):
         }
 
 
-def start(command, environment, log):
-    """Starts a worker; without a log file it is the chief and writes where this process does."""
-    # Should this process be killed, the kernel tells the chief to save and end, others just end.
+def start(
+    command: Sequence[str], environment: Mapping[str, str], log: pathlib.Path | None
+) -> subprocess.Popen[bytes]:
+    """Starts a worker; without a log file it is the chief and inherits the output streams."""
+    # If this process is killed, the kernel sends SIGTERM to the chief, which saves, and kills the
+    # others.
     death_signal = signal.SIGTERM if log is None else signal.SIGKILL
 
-    def end_with_parent():
+    def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, death_signal)  # 1: PR_SET_PDEATHSIG
 
     with contextlib.nullcontext() if log is None else open(log, "wb") as output:
@@ -88,19 +93,19 @@ def start(command, environment, log):
 
 
 @contextlib.contextmanager
-def chief_signalled(processes):
-    """Hands SIGTERM and SIGINT on to the first process; yields the list of those received.
+def chief_signalled(processes: list[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Forwards SIGTERM and SIGINT to the first process; yields the list of received signals.
 
-    The second one kills it: TensorFlow swallows SIGTERM while workers wait for each other.
+    The second signal kills it: TensorFlow ignores SIGTERM while workers wait for each other.
     """
-    received = []
+    received: list[int] = []
 
-    def hand_on(number, _):
+    def forward(number: int, _: FrameType | None) -> None:
         for chief in processes[:1]:
             chief.send_signal(signal.SIGKILL if received else number)
         received.append(number)
 
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:
@@ -108,8 +113,12 @@ def chief_signalled(processes):
             signal.signal(number, handler)
 
 
-def watched(processes, logs, signals):
-    """Waits for the chief; returns its status, or raises when a process fails."""
+def watched(
+    processes: list[subprocess.Popen[bytes]],
+    logs: Sequence[pathlib.Path | None],
+    signals: Sequence[int],
+) -> int:
+    """Waits for the chief and returns its exit status; raises when a process fails."""
     while processes[0].poll() is None:
         failed = [] if signals else [process for process in processes if process.poll()]
         if failed:
@@ -126,16 +135,21 @@ def watched(processes, logs, signals):
     return 0
 
 
-def failure_message(processes, logs, process):
-    """The message for people that a worker failed."""
+def failure_message(
+    processes: list[subprocess.Popen[bytes]],
+    logs: Sequence[pathlib.Path | None],
+    process: subprocess.Popen[bytes],
+) -> str:
+    """Error message for a failed worker."""
     index, status = processes.index(process), process.returncode
+    log = logs[index]
     how = f"exit status {status}" if status > 0 else f"signal {signal.Signals(-status).name}"
     message = f"Worker {index} of {len(processes)} ended with {how}; the others were stopped."
-    if logs[index] is None:
+    if log is None:
         message += " Its output is above."
     else:
-        lines = logs[index].read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
         if lines:
             message += " Its last lines:"
         message += "".join(f"\n  worker {index}: {line}" for line in lines)
-    return f"{message}\nThe same command with --resume goes on from the last save."
+    return f"{message}\nRun the same command with --resume to continue from the last save."

@@ -1,1 +1,1 @@
-"""One training run: the fit loop, its folder, history, progress, interruption, TensorBoard."""
+"""A training run: fit loop, run folder, history, progress, interruption, TensorBoard."""

@@ -1,18 +1,19 @@
-"""The moving average of the weights that an optimizer keeps (`use_ema`), where it is wanted."""
+"""The moving average of the weights that an optimizer keeps with `use_ema`."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 
 
-def base_optimizer(model):
-    """The optimizer of a compiled model, without the loss scaling that wraps it for float16."""
+def base_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimizer of a compiled model without the `LossScaleOptimizer` around it for float16."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 @contextlib.contextmanager
-def averaged_weights(model):
-    """The model with the averages in place of its weights; as it is where none are kept."""
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Swaps in the averaged weights for the block; does nothing without `use_ema`."""
     _swap(model)
     try:
         yield
@@ -20,8 +21,8 @@ def averaged_weights(model):
         _swap(model)
 
 
-def _swap(model):
-    # keras.callbacks.SwapEMAWeights swaps by adding and subtracting, which changes the last bits.
+def _swap(model: keras.Model) -> None:
+    # keras.callbacks.SwapEMAWeights swaps by addition and subtraction, which changes the last bits.
     optimizer = base_optimizer(model)
     if not optimizer.use_ema:
         return
@@ -33,8 +34,8 @@ def _swap(model):
 
 
 @contextlib.contextmanager
-def defer_ema_finalize(model):
-    """Keeps `fit` from ending with averaged weights: the next call of it goes on from the last."""
+def defer_ema_finalize(model: keras.Model) -> Iterator[None]:
+    """Keeps `fit` from ending with averaged weights, so that the next call continues training."""
     optimizer = base_optimizer(model)
     optimizer.finalize_variable_values = lambda variables: None
     try:

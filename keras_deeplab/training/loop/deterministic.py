@@ -1,15 +1,16 @@
-"""Gradients that are the same from run to run."""
+"""Gradients that are identical from run to run."""
 
 import contextlib
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def deterministic_gradients():
-    """Within it, TensorFlow adds gradients up in a fixed order; what it compiled before is not met.
+def deterministic_gradients() -> Iterator[None]:
+    """Makes TensorFlow sum gradients in a fixed order; functions traced before are not affected.
 
-    Without it, runs of larger graphs differed in the last bits of their gradients, and no longer
-    with TensorFlow's graph optimizers off. Its memory optimizer, which adds up three or more
-    gradients as they come, can only be turned off together with the others.
+    Without it, runs of larger graphs differ in the last bits of their gradients; with TensorFlow's
+    graph optimizers off, they do not. The memory optimizer, which sums three or more gradients in
+    the order of their completion, can only be turned off together with the others.
     """
     import tensorflow as tf
 

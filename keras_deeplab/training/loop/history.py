@@ -1,7 +1,10 @@
-"""The history of a run: a row of numbers per so many steps, as CSV and as a picture."""
+"""History of a run: one row per interval of steps, as CSV and as a plot."""
 
 import csv
 import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras_deeplab._internal.files import atomic_write
 
@@ -10,51 +13,51 @@ COLUMNS = ("step", "loss", "learning_rate", *SCORES)
 
 
 class History:
-    """Rows of a run.
+    """Losses, learning rates and scores of a run.
 
     Attributes:
-        rows: List of dicts with the keys of `COLUMNS`; a score is `""` where nothing was validated.
+        rows: Dicts with the keys of `COLUMNS`; scores are `""` in rows without a validation.
     """
 
-    def __init__(self):
-        self.rows = []
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
 
-    def add(self, step, loss, learning_rate):
+    def add(self, step: int, loss: float, learning_rate: float) -> None:
         """Adds the mean loss of the batches since the last row."""
         rates = {"loss": f"{loss:.6g}", "learning_rate": f"{learning_rate:.6g}"}
         self.rows.append({"step": step, **rates, **dict.fromkeys(SCORES, "")})
 
-    def add_scores(self, scores):
+    def add_scores(self, scores: Mapping[str, float]) -> None:
         """Adds the scores of a validation to the last row."""
         self.rows[-1].update({name: scores[name] for name in SCORES if name in scores})
 
-    def validations(self):
-        """`val_miou` of every validation, in order."""
+    def validations(self) -> list[float]:
+        """`val_miou` of all validations, in order."""
         return [float(row["val_miou"]) for row in self.rows if row["val_miou"] != ""]
 
-    def since_best(self):
-        """Validations since the best one: 0 when the last is better than all before."""
+    def since_best(self) -> int:
+        """Number of validations after the best one: 0 when the last one is the best so far."""
         scores = [-math.inf if math.isnan(score) else score for score in self.validations()]
         return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
-    def read(self, path, until):
-        """Takes the rows of a file up to a step."""
+    def read(self, path: str | os.PathLike[str], until: int) -> None:
+        """Replaces the rows by those of a file up to a step."""
         with open(path, newline="", encoding="utf-8") as file:
             self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= until]
 
-    def write(self, path):
+    def write(self, path: str | os.PathLike[str]) -> None:
         """Writes the rows as CSV."""
         with (
-            atomic_write(path) as beside,
-            open(beside, "w", newline="", encoding="utf-8") as file,
+            atomic_write(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
 
 
-def plot_history(rows, path):
-    """Draws loss and validation mIoU over the steps as a PNG."""
+def plot_history(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
+    """Plots loss and validation mIoU over the steps as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What a training run notes of itself: the machine, the source code and the data it ran with."""
+"""Provenance of a training run: machine, source code and data."""
 
 import concurrent.futures
 import hashlib
@@ -7,13 +7,15 @@ import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Iterable
+from typing import Any
 
 from keras_deeplab import __version__
 from keras_deeplab._internal import resources
 from keras_deeplab._internal.files import file_sha256
 
-# By name and not by prefix: other variables that begin with TF_ or NVIDIA_ may hold secrets.
-VARIABLES = (  # that change the numbers of a training
+# Full names, not prefixes: other variables that begin with TF_ or NVIDIA_ may contain secrets.
+VARIABLES = (  # that change the results of a training
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
     "KERAS_BACKEND",
@@ -32,14 +34,14 @@ VARIABLES = (  # that change the numbers of a training
 )
 
 
-def environment():
-    """Versions, processor, memory and settings of this process.
+def environment() -> dict[str, Any]:
+    """Versions, CPU, memory and settings of this process.
 
     Returns:
-        Dict that JSON can hold: `python`, `platform`, `cpu` (model), `cpu_count` (of the machine),
+        JSON-serialisable dict: `python`, `platform`, `cpu` (model), `cpu_count` (of the machine),
         `memory` (bytes), `packages` (versions by name), `backend` of Keras, `devices` (names),
-        `threads` (TensorFlow's, 0 where it chooses), `tensor_float_32` (whether GPUs may round to
-        it), `variables` (those of `VARIABLES` that are set). `None` is what cannot be found out.
+        `threads` (of TensorFlow, 0 when it chooses), `tensor_float_32` (whether GPUs may round to
+        it), `variables` (those of `VARIABLES` that are set). Unknown values are `None`.
     """
     import keras
     import tensorflow as tf
@@ -64,38 +66,38 @@ def environment():
     }
 
 
-def _cpu_model():
+def _cpu_model() -> str | None:
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return platform.processor() or None
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()  # ARM's list has no names
+    return models[0] if models else platform.machine()  # on ARM the file has no model names
 
 
-def _memory():
+def _memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
 
 
-def _device_name(device):
+def _device_name(device: Any) -> str:
     import tensorflow as tf
 
     return tf.config.experimental.get_device_details(device).get("device_name", device.device_type)
 
 
-def git_revision():
-    """The commit of the checkout that this package runs from.
+def git_revision() -> dict[str, Any] | None:
+    """The Git commit that this package runs from.
 
     Returns:
-        Dict of `revision`, the SHA of the commit, and `changed`, whether package, commands or zoo
-        differ from it; `None` for an installed package, without git, or before the first commit.
+        Dict with `revision`, the SHA of the commit, and `changed`, whether package, commands or zoo
+        differ from it; `None` for an installed package, without Git, or before the first commit.
     """
     package = resources.PACKAGE
     try:
-        # Fails when the package merely lies inside a foreign repository.
+        # Fails when the package is only located inside another repository.
         _git("ls-files", "--error-unmatch", "--", package / "__init__.py")
         revision = _git("rev-parse", "--verify", "HEAD")
         source = (package, resources.scripts_dir(), resources.zoo_dir())
@@ -104,8 +106,8 @@ def git_revision():
         return None
 
 
-def _git(*arguments):
-    # Inside a git hook, these variables name the repository of the hook.
+def _git(*arguments: str | os.PathLike[str]) -> str:
+    # In a Git hook, these variables point to the repository of the hook.
     variables = {name: os.environ[name] for name in os.environ if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", resources.PACKAGE, *arguments]
     return subprocess.run(
@@ -113,16 +115,16 @@ def _git(*arguments):
     ).stdout.strip()
 
 
-def data_record(files):
-    """Number, size and hash of the files of a data set; shows a bar when that takes a while.
+def data_record(files: Iterable[str | os.PathLike[str]]) -> dict[str, Any]:
+    """Number, size and hash of the files of a dataset; shows a progress bar after 2 seconds.
 
     Args:
         files: Their paths, at least one.
 
     Returns:
-        Dict of `files` (their number), `bytes` (in total) and `sha256`: the hash of what
-        `sha256sum` prints for them, sorted by name. Names are relative to the folder that holds
-        all of them, so it may lie anywhere.
+        Dict with `files` (their number), `bytes` (in total) and `sha256`: the hash of the output of
+        `sha256sum` for all files, sorted by name. Names are relative to their common folder, so
+        the hash does not depend on its location.
 
     Raises:
         OSError: When a file cannot be read.
@@ -132,7 +134,7 @@ def data_record(files):
     paths = {os.path.abspath(path) for path in files}
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     named = dict(sorted((pathlib.Path(path).relative_to(root).as_posix(), path) for path in paths))
-    with concurrent.futures.ThreadPoolExecutor() as pool:  # hashlib lets threads run
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # hashlib releases the GIL
         hashes = tqdm.tqdm(
             pool.map(file_sha256, named.values()),
             desc="hashing the data",

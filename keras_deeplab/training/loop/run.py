@@ -1,6 +1,12 @@
-"""A training run from a recipe to a folder of results: `keras_deeplab.train`."""
+"""A training run from a recipe to a run folder: `keras_deeplab.train`."""
 
 import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
 
 from keras_deeplab.data.augmentation.batches import training_batches
 from keras_deeplab.data.class_table import ClassTable
@@ -20,51 +26,52 @@ from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.loop.progress import ProgressBar
 from keras_deeplab.training.loop.run_folder import RunFolder
 from keras_deeplab.training.loop.tensorboard import TensorBoardLog
-from keras_deeplab.training.recipe import compile_for_training, get_recipe
+from keras_deeplab.training.recipe import Recipe, compile_for_training, get_recipe
 
 
 def train(
-    model,
-    dataset,
+    model: keras.Model,
+    dataset: tf.data.Dataset,
     *,
-    recipe,
-    output,
-    classes,
-    validation=None,
-    validate_every=250,
-    save_every=50,
-    resume=False,
-    callbacks=(),
-):
-    """Trains a model with a recipe and writes weights, history, curve and events to a folder.
+    recipe: Recipe | str,
+    output: str | os.PathLike[str],
+    classes: ClassTable | Sequence[str],
+    validation: tf.data.Dataset | None = None,
+    validate_every: int = 250,
+    save_every: int = 50,
+    resume: bool = False,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+) -> list[dict[str, Any]]:
+    """Trains a model with a recipe and writes weights, history, plot and event files to a folder.
 
-    SIGTERM and Ctrl-C end the run after the step at hand and save it. A model that was built under
-    the scope of a `tf.distribute` strategy is trained under it; of several workers the chief
-    writes, and all read, the same folder.
+    SIGTERM and Ctrl-C save the run and end it after the current step. A model that was built under
+    the scope of a `tf.distribute` strategy is trained under it. With several workers, all of them
+    read the same folder, and only the chief writes to it.
 
     Args:
         model: Model of `keras_deeplab.build` or `load`, without activation.
-        dataset: Finite `tf.data.Dataset` of `(image, label)`, as `data.from_folder` gives it.
-        recipe: `Recipe`, or the name of one.
+        dataset: Finite dataset of `(image, label)`, as `data.from_folder` returns it.
+        recipe: `Recipe`, or its name.
         output: Folder for `last.weights.h5`, `best.weights.h5`, `history.csv`, `curve.png` and
             `tensorboard`.
-        classes: `ClassTable`, or a list of class names.
-        validation: Dataset whose mIoU chooses the best weights, or `None` for no best weights.
-        validate_every: Steps between two validations.
-        save_every: Steps between two `last.weights.h5`.
+        classes: `ClassTable`, or class names.
+        validation: Dataset whose mIoU selects the best weights, or `None` for no best weights.
+        validate_every: Steps between validations.
+        save_every: Steps between saves of `last.weights.h5`.
         resume: Whether to continue the run in `output`, exactly where it was last saved.
-        callbacks: Further Keras callbacks. An epoch is what lies between two validations; the
-            `loss` in their logs is that of the last batch.
+        callbacks: Further Keras callbacks. An epoch ends at every validation; the `loss` in the
+            logs is that of the last batch.
 
     Returns:
-        The rows of the history, a list of dicts. The model is left with its last weights, or with
-        their average where the recipe keeps one.
+        The rows of the history. The model ends with its last weights, or with their moving average
+        when the recipe has `ema`.
 
     Raises:
-        ValueError: When `output` holds a run and `resume` is false, or there is none to resume.
+        ValueError: When `output` contains a run and `resume` is false, or there is no run to
+            resume.
         NonFinite: When the loss or a weight becomes NaN or infinite; names the step.
         Interrupted: After SIGTERM or Ctrl-C; a `KeyboardInterrupt`.
-        ConnectionError: When another worker is gone.
+        ConnectionError: When another worker is lost.
     """
     recipe = get_recipe(recipe)
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
@@ -78,41 +85,49 @@ def train(
         _check_folder(folder, resume)
         start = folder.restore(model) if resume else 0
         patience = Patience(folder.history, recipe.patience)
-        callbacks = [folder, patience, *callbacks]
+        run_callbacks = [folder, patience, *callbacks]
         scores = None
         if validation is not None:
             scores = MeanIoU(validation, len(classes), flip=True)
-            callbacks.insert(0, Validation(scores, interruption))
-        with contextlib.ExitStack() as shown:
+            run_callbacks.insert(0, Validation(scores, interruption))
+        with contextlib.ExitStack() as stack:
             if chief:
                 events = TensorBoardLog(
                     output, classes, scores=scores, samples=validation or (), step=start
                 )
                 bar = ProgressBar(recipe.steps, start)
-                callbacks += [shown.enter_context(contextlib.closing(c)) for c in (events, bar)]
+                run_callbacks += [stack.enter_context(contextlib.closing(c)) for c in (events, bar)]
             if folder.validation_due:
-                end_epoch(model, callbacks)
+                end_epoch(model, run_callbacks)
             for first, epochs, length in fit_segments(start, recipe.steps, validate_every):
                 if patience.is_over():
                     break
-                _fit(model, dataset, recipe, first, epochs, length, callbacks)
+                _fit(model, dataset, recipe, first, epochs, length, run_callbacks)
     base_optimizer(model).finalize_variable_values(model.trainable_variables)
     return folder.history.rows
 
 
-def _check_folder(folder, resume):
+def _check_folder(folder: RunFolder, resume: bool) -> None:
     if resume != folder.last.exists():
         raise ValueError(
-            f"{folder.folder} holds no run to resume ({folder.last.name} is missing)."
+            f"Cannot resume {folder.folder}: {folder.last.name} is missing."
             if resume
-            else f"{folder.folder} already holds a run: resume it or choose another folder."
+            else f"{folder.folder} already contains a run: resume it or choose another folder."
         )
 
 
-def _fit(model, dataset, recipe, first, epochs, length, callbacks):
+def _fit(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    recipe: Recipe,
+    first: int,
+    epochs: int,
+    length: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
     """Trains from step `first` on."""
 
-    def batches(workers, worker):
+    def batches(workers: int, worker: int) -> tf.data.Dataset:
         return training_batches(
             dataset,
             batch_size=recipe.batch_size,
@@ -138,12 +153,12 @@ def _fit(model, dataset, recipe, first, epochs, length, callbacks):
         )
 
 
-def fit_segments(start, steps, every):
-    """Calls of `fit` that end an epoch at every multiple of `every` and at `steps`.
+def fit_segments(start: int, steps: int, every: int) -> list[tuple[int, int, int]]:
+    """Calls of `fit` whose epochs end at every multiple of `every` and at `steps`.
 
     Returns:
         List of `(first step, epochs, steps per epoch)`: the rest of an interrupted epoch, the
-        whole epochs, and what remains after them.
+        whole epochs, and the remaining steps.
     """
     calls = []
     while start < steps:

@@ -1,13 +1,15 @@
-"""The folder of a training run: weights, history and curve, complete at every moment.
+"""The folder of a training run: weights, history and plot, all written atomically.
 
-`last.weights.h5` holds model, optimizer, step and random state: all that is needed to continue.
-`best.weights.h5` holds the model with the highest `val_miou`, `averaged.weights.h5` the moving
-average where nothing is validated, `history.csv` a row per so many steps, and `curve.png` is its
-picture.
+`last.weights.h5` contains model, optimizer, step and random state: everything needed to continue.
+`best.weights.h5` contains the model with the highest `val_miou`, `averaged.weights.h5` the moving
+average of a run without validation, `history.csv` a row per interval of steps, and `curve.png` is
+its plot.
 """
 
 import math
+import os
 import pathlib
+from typing import Any
 
 import h5py
 import keras
@@ -20,8 +22,8 @@ from keras_deeplab.training.loop.history import History, plot_history
 from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.recipe import strategy_scope
 
-STATE = "run_state"  # group in last.weights.h5: what Keras does not save
-OVERFLOWS = 50  # steps in a row that float16 may overflow before the run counts as lost
+STATE = "run_state"  # group in last.weights.h5 for state that Keras does not save
+OVERFLOWS = 50  # consecutive steps that may overflow float16 before the run fails
 
 
 class NonFinite(FloatingPointError):
@@ -29,21 +31,29 @@ class NonFinite(FloatingPointError):
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Writes the files of a run while `model.fit` goes on.
+    """Writes the files of a run during `model.fit`.
 
     Args:
-        folder: The run's folder.
-        save_every: Steps between two `last.weights.h5`.
-        log_every: Steps averaged in a row of the history; the end of an epoch closes one too.
-        writes: Whether this process writes; among workers, the chief alone.
-        interruption: `Interruption` after which the run is saved and left.
+        folder: The run folder.
+        save_every: Steps between saves of `last.weights.h5`.
+        log_every: Steps averaged in a row of the history; a row also ends with each epoch.
+        writes: Whether this process writes files; of several workers, only the chief does.
+        interruption: Signals after which the run is saved and ended.
 
     Raises:
-        NonFinite: From `fit`, when the loss or a weight is NaN or infinite. What was saved stays.
+        NonFinite: From `fit`, when the loss or a weight is NaN or infinite. Saved files are kept.
         Interrupted: From `fit`, after a signal.
     """
 
-    def __init__(self, folder, *, save_every=50, log_every=10, writes=True, interruption=None):
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        save_every: int = 50,
+        log_every: int = 10,
+        writes: bool = True,
+        interruption: Interruption | None = None,
+    ) -> None:
         super().__init__()
         self.folder = pathlib.Path(folder)
         self.save_every = save_every
@@ -51,17 +61,18 @@ class RunFolder(keras.callbacks.Callback):
         self.writes = writes
         self.interruption = Interruption() if interruption is None else interruption
         self.validation_due = False  # whether the run was saved between an epoch and its validation
-        self.step = 0  # batches seen; the optimizer does not count those that overflow float16
+        self.step = 0  # all batches; the optimizer does not count those that overflow float16
         self.history = History()
-        self._losses = []  # of the batches that are in no row yet
-        self._overflows = 0  # steps in a row without a finite loss, under loss scaling
+        self._losses: list[float] = []  # of batches since the last row
+        self._overflows = 0  # consecutive steps without a finite loss, under loss scaling
 
     @property
-    def last(self):
+    def last(self) -> pathlib.Path:
+        """File from which the run can be resumed."""
         return self.folder / "last.weights.h5"
 
-    def restore(self, model):
-        """Continues where `last.weights.h5` was written; returns the number of steps taken."""
+    def restore(self, model: keras.Model) -> int:
+        """Restores the state in `last.weights.h5`; returns the number of steps done."""
         with strategy_scope(model):
             model.optimizer.build(model.trainable_variables)
         model.load_weights(self.last)
@@ -75,14 +86,14 @@ class RunFolder(keras.callbacks.Callback):
             self.step = int(state.attrs["step"])
         self.history.read(self.folder / "history.csv", until=self.step)
         for leftover in self.folder.glob(".*.weights.h5") if self.writes else ():
-            leftover.unlink()  # of a process that was killed while it wrote
+            leftover.unlink()  # temporary file of a process that was killed while writing
         return self.step
 
-    def on_train_batch_begin(self, batch, logs=None):
-        # Keras reports the mean since the epoch began; a run wants the loss of each batch.
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # Keras reports the mean since the start of the epoch; the history needs each batch's loss.
         self.model.reset_metrics()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         self.step += 1
         self._check_loss(logs["loss"])
         if self.step % self.log_every == 0:
@@ -94,25 +105,25 @@ class RunFolder(keras.callbacks.Callback):
         if interrupted:
             self.interruption.leave()
 
-    def _check_loss(self, loss):
+    def _check_loss(self, loss: float) -> None:
         if math.isfinite(loss):
             self._losses.append(loss)
             self._overflows = 0
             return
         self._overflows += 1
-        # Loss scaling leaves out the update of a step that overflowed, and scales down.
+        # Loss scaling skips the update of a step that overflowed, and reduces the scale.
         scaled = base_optimizer(self.model) is not self.model.optimizer
         if not scaled or self._overflows > OVERFLOWS:
-            raise NonFinite(self._advice(f"The loss of step {self.step} is {loss}"))
+            raise NonFinite(self._advice(f"Loss is NaN or infinite at step {self.step} ({loss})"))
 
-    def _advice(self, what):
+    def _advice(self, what: str) -> str:
         kept = f"{self.last} is of an earlier step" if self.last.exists() else "Nothing was saved"
         return (
-            f"{what}. {kept}. Try a lower learning rate, a warm-up, clipped gradients, or float32; "
-            "and look at the images and masks."
+            f"{what}. {kept}. Try a lower learning rate, warm-up, gradient clipping or float32; "
+            "check the images and masks."
         )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         self._add_row()
         if "val_miou" in logs:
             self.history.add_scores(logs)
@@ -123,7 +134,7 @@ class RunFolder(keras.callbacks.Callback):
             with atomic_write(self.folder / "curve.png") as path:
                 plot_history(self.history.rows, path)
 
-    def _save_model(self, validated):
+    def _save_model(self, validated: bool) -> None:
         if validated and self.history.since_best() == 0:
             name = "best.weights.h5"
         elif base_optimizer(self.model).use_ema and not self.history.validations():
@@ -133,29 +144,29 @@ class RunFolder(keras.callbacks.Callback):
         with averaged_weights(self.model):
             save_keras_weights(self.model, self.folder / name)
 
-    def save(self):
-        """Writes the history and, after it, what it takes to continue.
+    def save(self) -> None:
+        """Writes the history and, after it, `last.weights.h5`.
 
         Raises:
-            NonFinite: When a weight is NaN or infinite; the earlier file stays.
-            OSError: When it cannot be written; the earlier file stays.
+            NonFinite: When a weight is NaN or infinite; the previous file is kept.
+            OSError: When the file cannot be written; the previous file is kept.
         """
         if not self.writes:
             return
         for weight in self.model.weights:
             if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
                 raise NonFinite(
-                    self._advice(f"After step {self.step}, {weight.path} is not finite")
+                    self._advice(f"{weight.path} is NaN or infinite after step {self.step}")
                 )
         try:
             self._write()
-        except (OSError, RuntimeError) as error:  # h5py raises either when a disk is full
+        except (OSError, RuntimeError) as error:  # h5py raises either on a full disk
             raise OSError(
-                f"{self.last} was not written at step {self.step} ({error}). The last one that "
-                "was is still there: make room and resume."
+                f"{self.last} was not written at step {self.step} ({error}). The previous file "
+                "is kept: free disk space and resume."
             ) from error
 
-    def _write(self):
+    def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.history.write(self.folder / "history.csv")
         with atomic_write(self.last) as path:
@@ -169,10 +180,10 @@ class RunFolder(keras.callbacks.Callback):
                     validation_due=self.validation_due,
                 )
                 for layer in _random_layers(self.model):
-                    # How far the random numbers of dropout have come.
+                    # Position in the random sequence of dropout.
                     state[layer.name] = keras.ops.convert_to_numpy(layer.seed_generator.state)
 
-    def _add_row(self):
+    def _add_row(self) -> None:
         if not self._losses:
             return
         rate = float(self.model.optimizer.learning_rate)
@@ -180,5 +191,5 @@ class RunFolder(keras.callbacks.Callback):
         self._losses = []
 
 
-def _random_layers(model):
+def _random_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if hasattr(layer, "seed_generator")]

@@ -11,7 +11,7 @@ from fakes.pictures import outlined, painted, tif, write, zipped
 
 from keras_deeplab.data import load
 from keras_deeplab.data.datasets import BUILDERS
-from keras_deeplab.data.files.grid import count_tiles
+from keras_deeplab.data.files.grid import count_windows
 
 # Width and height of Vaihingen's areas, as users of the data list them; their sum and the number
 # of tiles at steps of 512 and 256 agree with published totals.
@@ -45,12 +45,12 @@ def test_numbers_of_tiles_follow_from_the_geometry(step, tiling):
     potsdam, vaihingen = (
         BUILDERS[name].builder_configs[tiling].tiles for name in ("potsdam", "vaihingen")
     )
-    of_a_scene = count_tiles(6000, 6000, 512, step)
+    of_a_scene = count_windows(6000, 6000, 512, step)
     assert potsdam == {"train": 24 * of_a_scene, "val": 14 * of_a_scene}
     train = {1, 3, 5, 7, 11, 13, 15, 17, 21, 23, 26, 28, 30, 32, 34, 37}
     counts = {"train": 0, "val": 0}
     for area, (width, height) in AREAS.items():
-        counts["train" if area in train else "val"] += count_tiles(height, width, 512, step)
+        counts["train" if area in train else "val"] += count_windows(height, width, 512, step)
     assert vaihingen == counts
 
 

@@ -8,7 +8,6 @@ from fakes.pictures import write, zipped
 
 from keras_deeplab.data.datasets import source_files
 from keras_deeplab.data.datasets.source_files import SourceFiles, files_below
-from keras_deeplab.data.files.grid import positions
 
 
 def test_members_are_read_and_never_unpacked_by_their_names(tmp_path):
@@ -68,23 +67,3 @@ def test_a_member_that_is_too_large_is_refused(tmp_path, monkeypatch):
     (original,) = SourceFiles(files_below(tmp_path), work_dir=tmp_path).files
     with pytest.raises(ValueError, match="100000 bytes"), original.on_disk(tmp_path):
         pass
-
-
-@pytest.mark.parametrize(
-    "length, size, step, expected",
-    [
-        (100, 512, 512, [0]),
-        (512, 512, 256, [0]),
-        (1000, 512, 512, [0, 488]),
-        (9, 4, 2, [0, 2, 4, 5]),
-    ],
-)
-def test_positions_cover_an_axis(length, size, step, expected):
-    assert positions(length, size, step) == expected
-    covered = {pixel for start in expected for pixel in range(start, min(start + size, length))}
-    assert covered == set(range(length))
-
-
-def test_a_step_over_the_size_would_leave_gaps():
-    with pytest.raises(ValueError, match="need a step of 1 to 4, got 5"):
-        positions(9, 4, 5)

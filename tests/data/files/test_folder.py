@@ -120,7 +120,7 @@ def test_unchecked_labels_are_an_error_when_reached(labelled_folder):
 
 
 def test_no_images_and_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="holds no image"):
+    with pytest.raises(ValueError, match="contains no image"):
         kd.data.from_folder(tmp_path, tmp_path, ["a"])
     with pytest.raises(ValueError, match="is not a folder"):
         kd.data.from_folder(tmp_path / "none", tmp_path, ["a"])

@@ -49,7 +49,7 @@ def test_masks_with_a_suffix_beside_their_images(nested):
     dataset = kd.data.from_folder(images, images, list("abc"), mask_suffix="_mask")
     assert values(dataset) == [0, 1, 2]
     write_raster(nested / "masks/tile_1.tif", np.zeros((40, 40), np.uint8))
-    with pytest.raises(ValueError, match=r"does not end in mask_suffix '_mask':\n.*tile_1.tif"):
+    with pytest.raises(ValueError, match=r"do not end in mask_suffix '_mask':\n.*tile_1.tif"):
         load(nested, mask_suffix="_mask")
 
 
@@ -66,13 +66,13 @@ def test_a_split_chooses_pairs(nested):
         (
             "north/tile_1\ntile_1\nnorth/tile_1.tif\nsouth/tile_9",
             [
-                "line 2: tile_1 is no image of",
+                "line 2: tile_1 is not an image of",
                 "line 3: north/tile_1.tif is on line 1 already",
-                "line 4: south/tile_9 is no image",
+                "line 4: south/tile_9 is not an image",
             ],
         ),
         ("south/tile_1", ["south/tile_1.tif has no mask"]),
-        ("# nothing\n", ["lists no image"]),
+        ("# nothing\n", ["does not list any image"]),
     ],
 )
 def test_wrong_splits_are_listed(nested, text, messages):
@@ -107,12 +107,12 @@ def test_csv_pairs_in_the_order_of_its_lines(nested):
     ("text", "message"),
     [
         ("image;mask\na;b\n", "expected the header image,mask; found 'image;mask'"),
-        ("image,mask\n", "lists no pair"),
+        ("image,mask\n", "does not list any pair"),
         ("", "expected the header image,mask; found ''"),
         (
             "image,mask\nimages/a.tif,masks/b.tif\nimages/north/tile_1.tif\n",
-            "line 2: image images/a.tif is no file\n  line 2: mask masks/b.tif is no file\n"
-            "  line 3: mask (empty) is no file",
+            "line 2: image images/a.tif does not exist\n  line 2: mask masks/b.tif does not exist\n"
+            "  line 3: mask (empty) does not exist",
         ),
         (
             2 * "image,mask\nimages/north/tile_1.tif,masks/north/tile_1.tif\n",

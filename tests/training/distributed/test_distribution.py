@@ -73,5 +73,5 @@ def test_strategy_multiworker_after_the_start_of_tensorflow(monkeypatch):
         "TF_CONFIG",
         '{"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}',
     )
-    with pytest.raises(RuntimeError, match="must come before anything that computes"):
+    with pytest.raises(RuntimeError, match="must be called before any TensorFlow"):
         make_strategy("multiworker")

@@ -113,7 +113,7 @@ def test_failed_worker_is_named_with_its_last_lines(worker):
     assert message.startswith("Worker 1 of 3 ended with exit status 1;")
     assert "  worker 1: line 49\n  worker 1: cannot read it\n" in message
     assert "line 9\n" not in message
-    assert message.endswith("--resume goes on from the last save.")
+    assert message.endswith("--resume to continue from the last save.")
 
 
 def test_killed_worker_is_named_with_its_signal(worker):

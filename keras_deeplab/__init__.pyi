@@ -1,0 +1,22 @@
+# The public names: read by type checkers, and by `__init__.py`, which imports them lazily.
+
+from . import data as data
+from .checkpoints.errors import CheckpointError as CheckpointError
+from .checkpoints.loading import load_weights as load_weights
+from .checkpoints.pytorch.reader import read_torch_checkpoint as read_torch_checkpoint
+from .checkpoints.state_dict import load_state_dict as load_state_dict
+from .downloads.cache import DownloadError as DownloadError
+from .evaluation import metrics as metrics
+from .evaluation.dataset import evaluate as evaluate
+from .models.variants import list_variants as list_variants
+from .prediction.image import predict as predict
+from .training import callbacks as callbacks
+from .training.loop.run import train as train
+from .training.recipe import Recipe as Recipe
+from .training.recipe import compile_for_training as compile_for_training
+from .zoo.builder import build as build
+from .zoo.loader import load as load
+from .zoo.manifest import info as info
+from .zoo.manifest import list_models as list_models
+
+__version__: str

@@ -1,0 +1,11 @@
+from .augmentation.batches import augment as augment
+from .augmentation.batches import training_batches as training_batches
+from .class_table import ClassTable as ClassTable
+from .class_table import read_class_table as read_class_table
+from .datasets.registry import classes as classes
+from .datasets.registry import list_datasets as list_datasets
+from .datasets.registry import load as load
+from .files.bad_files import BadFiles as BadFiles
+from .files.folder import from_csv as from_csv
+from .files.folder import from_folder as from_folder
+from .files.windows import RandomWindows as RandomWindows

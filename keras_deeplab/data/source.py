@@ -1,0 +1,135 @@
+"""Where labelled images come from: files, or a prepared dataset, as one record."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+import typing
+from collections.abc import Iterator
+
+from keras_deeplab.data.class_table import ClassTable
+from keras_deeplab.data.datasets import registry
+from keras_deeplab.data.files.bad_files import BadFiles
+from keras_deeplab.data.files.folder import open_pairs
+from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSource:
+    """Labelled images: a prepared dataset, folders of images and masks, or a CSV file of pairs.
+
+    Folders and CSV files are read once, at the first use; headers and pixels when it is opened.
+
+    Args:
+        dataset: Name of a prepared dataset, see `data.list_datasets`; excludes all file arguments.
+        data_dir: Folder of prepared datasets, see `data.load`.
+        subset: Split of the prepared dataset, `"train"` or `"val"`.
+        images: Folders of images.
+        masks: Folders of masks, one per image folder.
+        split: File that lists the stems to use, or `None` for all.
+        pairs: CSV file of pairs instead of folders.
+        mask_suffix: Suffix of mask file names, for example `"_mask"`.
+        form: `ImageFormat` of the images.
+
+    Raises:
+        ValueError: When the arguments name no source, or more than one.
+    """
+
+    dataset: str | None = None
+    data_dir: pathlib.Path | None = None
+    subset: str = "train"
+    images: tuple[pathlib.Path, ...] = ()
+    masks: tuple[pathlib.Path, ...] = ()
+    split: pathlib.Path | None = None
+    pairs: pathlib.Path | None = None
+    mask_suffix: str = ""
+    form: ImageFormat = dataclasses.field(default_factory=ImageFormat)
+
+    def __post_init__(self) -> None:
+        folders = bool(self.images or self.masks or self.split)
+        if self.dataset is not None:
+            if folders or self.pairs or self.form != ImageFormat():
+                raise ValueError("A prepared dataset cannot be combined with options of files.")
+        elif self.pairs is not None:
+            if folders:
+                raise ValueError("Give folders of images and masks, or a CSV file of pairs.")
+        elif not (self.images and self.masks):
+            raise ValueError("Give images and masks, or a CSV file of pairs.")
+
+    def __str__(self) -> str:
+        if self.dataset is not None:
+            return f"{self.dataset}, split {self.subset}"
+        return ", ".join(str(path) for path in self.images or (self.pairs,))
+
+    def with_format(self, form: ImageFormat) -> DataSource:
+        """The same images, with `form` where this record leaves bands or value range open."""
+        if self.dataset is not None:
+            return self
+        merged = ImageFormat(
+            self.form.bands or form.bands, self.form.value_range or form.value_range
+        )
+        return dataclasses.replace(self, form=merged)
+
+    def classes(self) -> ClassTable | None:
+        """Class table of a prepared dataset; `None` for files, which do not hold one."""
+        return None if self.dataset is None else registry.classes(self.dataset)
+
+    def open(self, classes: ClassTable, *, bad_files: BadFiles | None = None) -> tf.data.Dataset:
+        """The images and labels.
+
+        Args:
+            classes: `ClassTable` of the masks.
+            bad_files: `BadFiles` that collects unreadable files; `None` makes each an error.
+
+        Returns:
+            `tf.data.Dataset` of `(image, label)` of known length, see `data.from_folder`.
+
+        Raises:
+            ValueError: When a prepared dataset is not there; and what `data.from_folder` raises.
+        """
+        if self.dataset is None:
+            return open_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
+        if bad_files is not None:
+            raise ValueError(
+                "Only image and mask files can be skipped. A prepared dataset holds checksummed "
+                "records in a few large files: if one is damaged, delete its folder and run "
+                f"`keras-deeplab prepare {self.dataset}` again."
+            )
+        return registry.read(self._builder(), self.subset)
+
+    def files(self) -> list[str]:
+        """Paths of the images and masks, or of the records of a prepared dataset."""
+        if self.dataset is not None:
+            return [str(path) for path in self._builder().info.splits[self.subset].filepaths]
+        return [path for pair in self._file_pairs for path in pair]
+
+    def names(self) -> Iterator[str]:
+        """Yields a name for each image: its path below all images' common folder, or its tile."""
+        if self.dataset is not None:
+            return registry.tile_names(self._builder(), self.subset)
+        images = [image for image, _ in self._file_pairs]
+        root = os.path.commonpath([os.path.dirname(image) for image in images])
+        return (pathlib.Path(image).relative_to(root).as_posix() for image in images)
+
+    @functools.cached_property
+    def _file_pairs(self) -> list[tuple[str, str]]:
+        if self.pairs is not None:
+            return pairs_of_csv(self.pairs)
+        return pairs_of_folders(
+            self.images, self.masks, split=self.split, mask_suffix=self.mask_suffix
+        )
+
+    def _builder(self) -> typing.Any:
+        builder = registry.dataset_builder(self.dataset, data_dir=self.data_dir)
+        if not registry.is_prepared(builder):
+            raise ValueError(
+                f"{self.dataset} is not prepared in {builder.data_path}. Run `keras-deeplab "
+                f"prepare {self.dataset}` with the same --data-dir."
+            )
+        return builder
