@@ -1,10 +1,11 @@
 """Labelled images for training and evaluation.
 
-Importing this module registers the builders of the published data sets, so that
+Importing this module registers the builders of the published datasets, so that
 `tensorflow_datasets.load("potsdam")` finds them.
 """
 
 import importlib
+from typing import Any
 
 import keras_deeplab.data.datasets  # noqa: F401, registers the builders
 
@@ -25,7 +26,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'keras_deeplab.data' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
