@@ -21,7 +21,7 @@ class ClassTable:
     Args:
         names: Class names; the index in this tuple is the value in a label map.
         palette: One `(red, green, blue)` 0..255 per class, or `None`. With a palette, RGB and
-            palette masks are decoded by colour; without one, masks hold class indices.
+            palette masks are decoded by colour; without one, masks contain class indices.
         ignore_colors: Colours that mean "no label" and become 255.
     """
 

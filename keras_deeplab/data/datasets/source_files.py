@@ -29,7 +29,7 @@ class SourceFile:
 
     Args:
         name: Path relative to the folder of the download; a zip counts as a folder.
-        path: The file itself, or the zip that holds it.
+        path: The file itself, or the zip that contains it.
         member: Name inside the zip, or `None`.
         bytes: Size of the file.
     """

@@ -141,8 +141,8 @@ def _decode_jpeg(path: StrPath, window: Window | None) -> np.ndarray:
     # With Pillow, not GDAL, whose decoder may upsample the chroma differently: the results of the
     # zoo were measured with Pillow's pixels. A window of a JPEG needs decoding all rows before it.
     try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+        with Image.open(path) as image:
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except (OSError, Image.DecompressionBombError) as error:
         raise UnreadableFileError(path, f"cannot be read as an image ({error})") from error
     pixels = np.atleast_3d(pixels)
