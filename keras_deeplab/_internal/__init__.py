@@ -1,1 +1,1 @@
-"""What every room needs and no user calls: atomic files, error lists, names, resources."""
+"""Helpers of the package that are not public API: files, error lists, names, resources."""

@@ -1,22 +1,24 @@
-"""Many problems in one error."""
+"""Several problems in one error."""
 
-MOST_LISTED = 10  # problems an error spells out before it counts the rest
+from collections.abc import Iterable
+
+MOST_LISTED = 10  # problems that an error lists before it only counts the rest
 
 
-def raise_problems(summary, problems):
-    """Raises a `ValueError` that lists problems under a summary; does nothing without any.
+def raise_problems(summary: str, problems: Iterable[str | None]) -> None:
+    """Raises a `ValueError` that lists problems under a summary; does nothing if there are none.
 
     Args:
-        summary: What they have in common.
-        problems: Iterable of texts; `None` and empty ones do not count.
+        summary: What the problems have in common.
+        problems: `None` and empty strings are skipped.
     """
-    problems = [problem for problem in problems if problem]
-    if problems:
-        raise ValueError(f"{summary[0].upper()}{summary[1:]}:{listing(problems)}")
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ValueError(f"{summary[0].upper()}{summary[1:]}:{listing(found)}")
 
 
-def listing(lines):
-    """The lines one below the other, indented; from the eleventh on only their number."""
+def listing(lines: Iterable[object]) -> str:
+    """The lines, indented, one per line; after the first ten only the number of the others."""
     lines = list(lines)
     shown = "".join(f"\n  {line}" for line in lines[:MOST_LISTED])
     rest = len(lines) - MOST_LISTED

@@ -1,1 +1,1 @@
-"""Weights in and out: Keras files, reference state dicts, other input channels, parity."""
+"""Loading and saving weights: Keras files, PyTorch state dicts, other input channels, parity."""

@@ -1,6 +1,7 @@
-"""The first convolution of a network trained on three channels, for another number of them."""
+"""Adapting the first convolution of a three-channel network to another number of channels."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,10 +11,10 @@ TRAINED = 3  # channels of every published network
 logger = logging.getLogger("keras_deeplab")
 
 
-def is_adaptable(found, expected, axis):
-    """Whether a kernel shape differs from the expected one in the input channels alone.
+def is_adaptable(found: Sequence[int], expected: Sequence[int], axis: int) -> bool:
+    """Whether a kernel shape differs from the expected one only in the input channels.
 
-    Two channels are not adaptable: no rule suggests itself.
+    Two channels are not adaptable: there is no obvious rule.
     """
     return (
         len(found) == len(expected)
@@ -24,17 +25,17 @@ def is_adaptable(found, expected, axis):
     )
 
 
-def adapt_channels(kernel, channels, axis):
-    """Kernel of the first convolution for images of other than three channels.
+def adapt_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
+    """Kernel of the first convolution for images that do not have three channels.
 
     The first three channels keep their kernels, every further one gets the mean of the three, and
-    all are scaled by `3 / channels`: an image whose channels are all equal gives the features it
-    gave before. A single channel gets the sum of the three. Such a network must be trained on; it
-    starts closer to useful than a random kernel.
+    all are scaled by `3 / channels`: an image with equal channels gives the same features as
+    before. A single channel gets the sum of the three. Such a network needs fine-tuning, but starts
+    from better weights than a random kernel.
 
     Args:
         kernel: Array with 3 input channels on `axis`.
-        channels: Input channels wanted, 1 or more.
+        channels: Required number of input channels, 1 or more.
         axis: Axis of the input channels.
 
     Returns:
@@ -46,8 +47,8 @@ def adapt_channels(kernel, channels, axis):
     further = np.repeat(mean, max(channels - TRAINED, 0), axis=axis)
     known = kernel if channels > TRAINED else mean
     logger.warning(
-        "%d input channels instead of %d: %s is adapted from the kernels of RGB and should be "
-        "trained on.",
+        "%d input channels instead of %d: %s is adapted from the RGB kernels and should be "
+        "fine-tuned.",
         channels,
         TRAINED,
         FIRST_CONVOLUTION,

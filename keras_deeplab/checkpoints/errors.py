@@ -1,5 +1,5 @@
-"""The one exception of everything that reads weights."""
+"""The exception of all code that reads weights."""
 
 
 class CheckpointError(ValueError):
-    """A weights file or state dict that does not fit, with what is wrong and where."""
+    """An invalid or mismatching weights file or state dict; says what is wrong and where."""

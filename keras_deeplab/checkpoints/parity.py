@@ -1,9 +1,12 @@
-"""How closely a converted network follows the reference, stage by stage."""
+"""Comparison of a converted network with the PyTorch reference, stage by stage."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
-NEAR_TIE = 1e-3  # logits closer than this may change places by rounding alone
+NEAR_TIE = 1e-3  # rounding alone may swap logits that are closer than this
 _BLOCK_OUTPUT = "-relu"
 _HEAD_STAGES = {
     "aspp_image_pool": "decode_head-image_pool-1-activate",
@@ -21,8 +24,8 @@ _HEAD_STAGES = {
 }
 
 
-def stage_layers(model):
-    """Stage name -> name of the layer that puts it out, in the order of the network."""
+def stage_layers(model: keras.Model) -> dict[str, str]:
+    """Stage name -> name of the layer that outputs it, in the order of the network."""
     names = [layer.name for layer in model.layers]
     stages = {"stem": "backbone-stem-8", "maxpool": "backbone-maxpool"}
     for stage in ("layer1", "layer2", "layer3", "layer4"):
@@ -35,7 +38,7 @@ def stage_layers(model):
     return stages | {stage: name for stage, name in _HEAD_STAGES.items() if name in names}
 
 
-def stage_outputs(model, image):
+def stage_outputs(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
     """Stage name -> NumPy array `(N, h, w, channels)` for a normalised image batch.
 
     Args:
@@ -47,21 +50,23 @@ def stage_outputs(model, image):
     return {stage: keras.ops.convert_to_numpy(value) for stage, value in values.items()}
 
 
-def parity_report(model, image, reference=None):
-    """One row per stage: statistics, and differences from reference values where given.
+def parity_report(
+    model: keras.Model, image: np.ndarray, reference: Mapping[str, np.ndarray] | None = None
+) -> list[dict[str, Any]]:
+    """One row per stage: statistics, and differences from the reference values if given.
 
     Args:
         model: Model of `keras_deeplab.build` with `include_preprocessing=False`.
         image: `(N, H, W, channels)` float32, normalised.
-        reference: Mapping of stage names to the arrays `(N, h, w, channels)` of the reference.
+        reference: Stage names to the arrays `(N, h, w, channels)` of the reference.
 
     Returns:
-        List of dicts with `stage`, `shape`, `mean`, `std`, `abs_max`; with a reference value also
-        `max_difference` and, for logits, `argmax_agreement` (fraction of positions whose class is
-        the same, those whose two best logits lie within 1e-3 left out).
+        Dicts with `stage`, `shape`, `mean`, `std`, `abs_max`; with a reference value also
+        `max_difference` and, for logits, `argmax_agreement` (fraction of positions with the same
+        class, ignoring those where the two best logits differ by at most 1e-3).
 
     Raises:
-        ValueError: When the reference names a stage the model lacks, or its shape differs.
+        ValueError: When a reference stage is not in the model, or its shape differs.
     """
     outputs = stage_outputs(model, image)
     reference = reference or {}
@@ -71,8 +76,8 @@ def parity_report(model, image, reference=None):
     return [_row(stage, value, reference.get(stage)) for stage, value in outputs.items()]
 
 
-def _row(stage, value, expected):
-    row = {
+def _row(stage: str, value: np.ndarray, expected: np.ndarray | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "stage": stage,
         "shape": list(value.shape),
         "mean": float(value.mean()),
@@ -82,14 +87,17 @@ def _row(stage, value, expected):
     if expected is None:
         return row
     if expected.shape != value.shape:
-        raise ValueError(f"Reference {stage} is {expected.shape}, the model's {value.shape}.")
+        raise ValueError(
+            f"Shape of stage {stage}: {expected.shape} in the reference, {value.shape} in the "
+            "model."
+        )
     row["max_difference"] = float(np.abs(value - expected).max())
     if stage.endswith("logits"):
         row["argmax_agreement"] = _agreement(value, expected)
     return row
 
 
-def _agreement(value, expected):
+def _agreement(value: np.ndarray, expected: np.ndarray) -> float:
     if value.shape[-1] < 2:
         return 1.0
     best = np.sort(expected, axis=-1)[..., -2:]

@@ -1,8 +1,10 @@
-"""Weights of the PyTorch reference, by name, into a Keras model.
+"""Loading PyTorch state dicts into a Keras model and exporting them, by name.
 
-Layers carry the module paths of the reference (`backbone-layer1-0-conv1` for
-`backbone.layer1.0.conv1`), so the mapping is a loop over layers and not a table.
+Layers have the module paths of the reference (`backbone-layer1-0-conv1` for
+`backbone.layer1.0.conv1`), so the mapping is a loop over layers, not a table.
 """
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -12,7 +14,9 @@ from keras_deeplab.checkpoints.errors import CheckpointError
 
 BACKBONE_PREFIX = "backbone."
 AUXILIARY_PREFIX = "auxiliary_head."
-COUNTER_SUFFIX = "num_batches_tracked"  # PyTorch's batch counter; nothing here needs it
+COUNTER_SUFFIX = "num_batches_tracked"  # PyTorch's batch counter; Keras has none
+
+Axes = tuple[int, ...] | None  # transposes an array in PyTorch layout to Keras layout
 
 # Kernels: (out, in, h, w) becomes (h, w, in, out); depthwise (channels, 1, h, w) becomes
 # (h, w, channels, 1).
@@ -25,10 +29,10 @@ _BATCH_NORM = {
 }
 
 
-def reference_weights(model):
+def reference_weights(model: keras.Model) -> Iterator[tuple[str, keras.Variable, Axes]]:
     """Yields `(reference name, Keras variable, kernel axes or None)` for every weight of a model.
 
-    `axes` transposes an array of PyTorch layout to that of the variable.
+    `array.transpose(axes)` converts a kernel from PyTorch layout to that of the variable.
     """
     for layer in model.layers:
         path = layer.name.replace("-", ".")
@@ -44,38 +48,38 @@ def reference_weights(model):
                 break
 
 
-def load_state_dict(model, state_dict):
+def load_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> None:
     """Sets every weight of a model from a mapping of reference names to arrays.
 
-    Only `num_batches_tracked` entries and, for a model without it, those of the auxiliary head are
-    left aside. Nothing is set unless everything fits. For a model of other than three input
-    channels the first convolution is adapted (`adapt_channels`).
+    `num_batches_tracked` entries are ignored, and those of the auxiliary head when the model has
+    none. Nothing is set unless everything matches. If the model does not have three input channels,
+    the first convolution is adapted (`adapt_channels`).
 
     Args:
         model: Model of `keras_deeplab.build`.
-        state_dict: Mapping of reference names (`"backbone.stem.0.weight"`) to NumPy arrays in
-            PyTorch layout: kernels `(out, in / groups, height, width)`.
+        state_dict: Reference names (`"backbone.stem.0.weight"`) to arrays in PyTorch layout:
+            kernels `(out, in / groups, height, width)`.
 
     Raises:
-        CheckpointError: Names what is missing, left over or of the wrong shape.
+        CheckpointError: Lists names that are missing, unexpected or of the wrong shape.
     """
     targets = {name: (variable, axes) for name, variable, axes in reference_weights(model)}
-    assign_reference(targets, state_dict, f"the state dict does not fit model {model.name!r}")
+    assign_reference(targets, state_dict, f"the state dict does not match model {model.name!r}")
 
 
-def load_backbone(model, state_dict):
-    """Sets the weights of the backbone alone, from a classifier's state dict.
+def load_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> None:
+    """Sets only the weights of the backbone, from a classifier's state dict.
 
-    The published ImageNet weights of ResNet v1c name no `backbone.`, and end in a classifier `fc`
-    that has no place here. The heads keep the weights they have.
+    Names in the published ImageNet weights of ResNet v1c have no `backbone.` prefix. Their
+    classifier `fc` is ignored. The heads keep their weights.
 
     Args:
         model: Model of `keras_deeplab.build`.
-        state_dict: Mapping of names such as `"stem.0.weight"` and `"layer1.0.conv1.weight"` to
-            arrays in PyTorch layout.
+        state_dict: Names such as `"stem.0.weight"` and `"layer1.0.conv1.weight"` to arrays in
+            PyTorch layout.
 
     Raises:
-        CheckpointError: Names what is missing, left over or of the wrong shape.
+        CheckpointError: Lists names that are missing, unexpected or of the wrong shape.
     """
     targets = {
         name: (variable, axes)
@@ -87,14 +91,18 @@ def load_backbone(model, state_dict):
         for name, array in state_dict.items()
         if not name.startswith("fc.")
     }
-    subject = f"the weights do not fit the backbone of model {model.name!r}"
+    subject = f"the weights do not match the backbone of model {model.name!r}"
     assign_reference(targets, prefixed, subject)
 
 
-def assign_reference(targets, state_dict, subject):
-    """Assigns arrays of PyTorch layout to `{name: (variable, axes)}`, all of them or none."""
+def assign_reference(
+    targets: Mapping[str, tuple[keras.Variable, Axes]],
+    state_dict: Mapping[str, np.ndarray],
+    subject: str,
+) -> None:
+    """Assigns arrays in PyTorch layout to `{name: (variable, axes)}`, all of them or none."""
     has_auxiliary = any(name.startswith(AUXILIARY_PREFIX) for name in targets)
-    left_over = [
+    unexpected = [
         name
         for name in state_dict
         if name not in targets
@@ -114,20 +122,20 @@ def assign_reference(targets, state_dict, subject):
             wrong.append(f"{name} {array.shape}, expected {expected}")
         else:
             arrays[name] = array if axes is None else array.transpose(axes)
-    report_mismatch(missing, left_over, wrong, subject)
+    report_mismatch(missing, unexpected, wrong, subject)
     for name, (variable, _) in targets.items():
         variable.assign(arrays[name])
 
 
-def to_state_dict(model):
+def to_state_dict(model: keras.Model) -> dict[str, np.ndarray]:
     """The weights of a model under the reference's names, in PyTorch layout.
 
     Args:
         model: Model of `keras_deeplab.build`.
 
     Returns:
-        Dict of names to float32 arrays, with PyTorch's batch counters (int64 zeros) beside the
-        batch norms: the keys of the reference.
+        Float32 arrays by name. As in the reference, every batch norm also has PyTorch's batch
+        counter (int64 zero).
     """
     state_dict = {}
     for name, variable, axes in reference_weights(model):
@@ -138,20 +146,22 @@ def to_state_dict(model):
     return state_dict
 
 
-def reference_shape(variable, axes):
+def reference_shape(variable: keras.Variable, axes: Axes) -> tuple[int, ...]:
     """Shape of a variable in PyTorch layout."""
     if axes is None:
         return tuple(variable.shape)
     return tuple(variable.shape[axis] for axis in np.argsort(axes))
 
 
-def report_mismatch(missing, left_over, wrong, subject):
+def report_mismatch(
+    missing: Sequence[str], unexpected: Sequence[str], wrong: Sequence[str], subject: str
+) -> None:
     """Raises a `CheckpointError` that lists every mismatch, if there is one."""
     parts = [
         f"{len(names)} {what}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
         for what, names in (
             ("missing", missing),
-            ("left over", left_over),
+            ("unexpected", unexpected),
             ("of the wrong shape", wrong),
         )
         if names

@@ -1,11 +1,15 @@
-"""What the values of a mask mean: class names, colours, and which of them are ignored."""
+"""Class tables: class names, colours and ignored colours of the values in a mask."""
 
 import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from keras_deeplab._internal.files import StrPath
 
 IGNORE_INDEX = 255
 
@@ -15,9 +19,9 @@ class ClassTable:
     """Classes of a dataset in the order of their indices.
 
     Args:
-        names: Class names; index in this list = value in a label map.
+        names: Class names; the index in this tuple is the value in a label map.
         palette: One `(red, green, blue)` 0..255 per class, or `None`. With a palette, RGB and
-            palette masks are decoded by colour; without one, masks hold class indices.
+            palette masks are decoded by colour; without one, masks contain class indices.
         ignore_colors: Colours that mean "no label" and become 255.
     """
 
@@ -25,7 +29,7 @@ class ClassTable:
     palette: tuple[tuple[int, int, int], ...] | None = None
     ignore_colors: tuple[tuple[int, int, int], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= IGNORE_INDEX:
             raise ValueError(f"A class table needs 1 to 255 classes, got {len(self.names)}.")
         if self.palette is not None:
@@ -39,18 +43,25 @@ class ClassTable:
             if twice:
                 raise ValueError(f"Colours used twice in the class table: {sorted(twice)}.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def decode(self, mask, *, where="mask", origin=(0, 0), ignore_unknown=False):
-        """Label map of a mask as Pillow or NumPy gives it.
+    def decode(
+        self,
+        mask: np.ndarray,
+        *,
+        where: str = "mask",
+        origin: tuple[int, int] = (0, 0),
+        ignore_unknown: bool = False,
+    ) -> np.ndarray:
+        """Converts a mask read by Pillow or rasterio to a label map.
 
         Args:
             mask: `(H, W)` integers: class indices and 255; or `(H, W, 3)` uint8 colours.
-            where: What to call the mask in an error, usually its file.
-            origin: Row and column of the mask in that file, where it is only a part of it.
-            ignore_unknown: Whether colours outside the table become 255, for labels that are known
-                to be flawed.
+            where: Name of the mask in errors, usually its file.
+            origin: Row and column of the mask in that file, if it is only a part of it.
+            ignore_unknown: Whether colours outside the table become 255, for labels with known
+                errors.
 
         Returns:
             `(H, W)` uint8: class indices, and 255 for ignored pixels.
@@ -74,15 +85,15 @@ class ClassTable:
             )
         return mask.astype(np.uint8)
 
-    def _look_up(self, mask, where):
+    def _look_up(self, mask: np.ndarray, where: str) -> np.ndarray:
         if self.palette is None:
             raise ValueError(
-                f"{where}: an RGB mask needs a class table with colours; this one has names only."
+                f"{where}: an RGB mask needs a class table with colours; this one has only names."
             )
         return _color_lookup(self)[_color_codes(mask)]
 
-    def to_json(self):
-        """The table as the JSON-serialisable dict that `read_class_table` reads."""
+    def to_json(self) -> dict[str, Any]:
+        """The table as the JSON-serialisable dict that `parse_class_table` reads."""
         palette = self.palette or [None] * len(self)
         return {
             "classes": [
@@ -93,7 +104,9 @@ class ClassTable:
         }
 
 
-def _refuse_unknown(mask, labels, where, origin):
+def _refuse_unknown(
+    mask: np.ndarray, labels: np.ndarray, where: str, origin: tuple[int, int]
+) -> None:
     unknown = labels < 0
     if unknown.any():
         row, column = (np.argwhere(unknown)[0] + origin).tolist()
@@ -108,24 +121,24 @@ def _refuse_unknown(mask, labels, where, origin):
         )
 
 
-def _color_codes(mask):
+def _color_codes(mask: np.ndarray) -> np.ndarray:
     red, green, blue = (mask[..., band].astype(np.int32) for band in range(3))
     return red << 16 | green << 8 | blue
 
 
 @functools.lru_cache(maxsize=8)
-def _color_lookup(table):
-    """Class of each of the 2^24 colours, -1 where there is none: one look-up per pixel."""
+def _color_lookup(table: ClassTable) -> np.ndarray:
+    """Class of each of the 2^24 colours, -1 for unknown ones: one lookup per pixel."""
     lookup = np.full(1 << 24, -1, np.int16)
     for color in table.ignore_colors:
         lookup[_color_codes(np.array(color))] = IGNORE_INDEX
-    for index, color in enumerate(table.palette):
+    for index, color in enumerate(table.palette or ()):
         lookup[_color_codes(np.array(color))] = index
     return lookup
 
 
-def parse_class_table(record, *, where="class table"):
-    """`ClassTable` of the dict form that `ClassTable.to_json` writes."""
+def parse_class_table(record: Mapping[str, Any], *, where: str = "class table") -> ClassTable:
+    """Parses the dict that `ClassTable.to_json` returns; `where` names it in errors."""
     try:
         names = tuple(str(entry["name"]) for entry in record["classes"])
         palette = [entry.get("rgb") for entry in record["classes"]]
@@ -143,14 +156,14 @@ def parse_class_table(record, *, where="class table"):
         raise ValueError(f"{where}: {error}") from error
 
 
-def _color(rgb):
+def _color(rgb: Any) -> tuple[int, int, int]:
     color = tuple(int(value) for value in rgb)
     if len(color) != 3 or not all(0 <= value <= 255 for value in color):
         raise ValueError(f"a colour is three integers 0..255, got {rgb!r}")
     return color
 
 
-def read_class_table(path):
+def read_class_table(path: StrPath) -> ClassTable:
     """Reads a class table from a JSON file.
 
     Args:
@@ -158,7 +171,7 @@ def read_class_table(path):
             [{"rgb": [r, g, b]}, ...]}`; `rgb` and `ignore` are optional, other keys are ignored.
 
     Raises:
-        ValueError: When the file does not hold a class table; names the file.
+        ValueError: When the file is not a class table; names the file.
     """
     try:
         record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))

@@ -1,11 +1,13 @@
-"""Label maps as pictures: colours, blending, legend, contact sheet."""
+"""Drawing label maps: colours, overlays, legend, contact sheet."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_deeplab.data.class_table import IGNORE_INDEX
+from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 
-OPACITY = 0.55  # of the class colours over the picture
+OPACITY = 0.55  # of the class colours over the image
 IGNORED_COLOR = (128, 128, 128)
 DISTINCT_COLORS = (  # for class tables without colours: matplotlib's tab10
     (31, 119, 180),
@@ -23,11 +25,11 @@ MARGIN = 12  # pixels
 LEGEND_WIDTH = 230
 LEGEND_STEP = 28
 THUMBNAIL = 256  # pixels
-SHEET_COLUMNS = 2  # samples side by side
+SHEET_COLUMNS = 2  # samples per row
 
 
-def class_colors(table):
-    """`(classes, 3)` uint8: the palette of a class table, or distinct colours for one without."""
+def class_colors(table: ClassTable) -> np.ndarray:
+    """`(classes, 3)` uint8: the palette of a class table, or distinct colours if it has none."""
     if table.palette is not None:
         return np.array(table.palette, np.uint8)
     return np.array(
@@ -35,28 +37,30 @@ def class_colors(table):
     )
 
 
-def paint(labels, table):
-    """`(H, W, 3)` uint8: a label map in the colours of its classes, ignored pixels in grey."""
+def paint(labels: np.ndarray, table: ClassTable) -> np.ndarray:
+    """`(H, W, 3)` uint8: a label map in class colours, ignored pixels in grey."""
     lookup = np.full((IGNORE_INDEX + 1, 3), IGNORED_COLOR, np.uint8)
     lookup[: len(table)] = class_colors(table)
     return lookup[labels]
 
 
-def blend(image, labels, table):
-    """`(H, W, 3)` uint8: a picture under the colours of its classes; ignored pixels stay as is."""
+def blend(image: np.ndarray, labels: np.ndarray, table: ClassTable) -> np.ndarray:
+    """`(H, W, 3)` uint8: an image with its class colours on top; ignored pixels are unchanged."""
     mixed = np.rint(image * (1 - OPACITY) + paint(labels, table) * OPACITY).astype(np.uint8)
     return np.where(labels[..., np.newaxis] == IGNORE_INDEX, image, mixed).astype(np.uint8)
 
 
-def draw_legend(canvas, left, top, table, values):
-    """Draws colour, name and a value of each class, one below the other.
+def draw_legend(
+    canvas: Image.Image, left: int, top: int, table: ClassTable, values: Sequence[str]
+) -> None:
+    """Draws a legend: one line per class with colour, name and value.
 
     Args:
-        canvas: `PIL.Image.Image`, RGB.
+        canvas: RGB image to draw on.
         left: First column.
         top: First row.
-        table: `ClassTable`.
-        values: One text per class, set flush right.
+        table: The classes.
+        values: One string per class, right-aligned.
     """
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=15)
@@ -69,17 +73,16 @@ def draw_legend(canvas, left, top, table, values):
         top += LEGEND_STEP
 
 
-def contact_sheet(samples, table, values):
-    """Samples as image, label and both, so that a person sees whether labels fit.
+def contact_sheet(
+    samples: Sequence[tuple[np.ndarray, np.ndarray]], table: ClassTable, values: Sequence[str]
+) -> Image.Image:
+    """RGB picture of samples as image, label and overlay, to check whether the labels match.
 
     Args:
-        samples: List of `(image, label)`: `(H, W, 3)` and `(H, W)` uint8. Shown without smoothing,
-            which would mix the colours of classes.
-        table: `ClassTable`.
-        values: One text per class for the legend.
-
-    Returns:
-        `PIL.Image.Image`, RGB.
+        samples: `(image, label)` pairs: `(H, W, 3)` and `(H, W)` uint8. Drawn without smoothing,
+            which would mix class colours.
+        table: The classes.
+        values: One string per class for the legend.
     """
     cell = THUMBNAIL + MARGIN
     rows = -(-len(samples) // SHEET_COLUMNS)

@@ -126,7 +126,7 @@ class DataSource:
         )
 
     def _builder(self) -> typing.Any:
-        builder = registry.dataset_builder(self.dataset, data_dir=self.data_dir)
+        builder = registry.dataset_builder(str(self.dataset), data_dir=self.data_dir)
         if not registry.is_prepared(builder):
             raise ValueError(
                 f"{self.dataset} is not prepared in {builder.data_path}. Run `keras-deeplab "

@@ -1,1 +1,1 @@
-"""Files from the internet: fetch by hash, HTTP transfer with resume, the cache folder."""
+"""Downloads: fetch by hash, HTTP transfer with resume, cache folder."""

@@ -1,4 +1,4 @@
-"""Files of the zoo: from the cache, else from the internet or a mirror."""
+"""Fetch a published file: from the cache, else from its URL or a mirror."""
 
 import logging
 import os
@@ -20,62 +20,64 @@ from keras_deeplab.downloads.cache import (
 
 OFFLINE_VARIABLE = "KERAS_DEEPLAB_OFFLINE"
 MIRROR_VARIABLE = "KERAS_DEEPLAB_MIRROR"
-OFF = {"", "0", "false", "no", "off"}  # values that leave offline mode off
+OFF = {"", "0", "false", "no", "off"}  # values of the variable that do not enable offline mode
 
 logger = logging.getLogger("keras_deeplab")
 
 
-def fetch(url, sha256, *, size=None):
-    """The local copy of a published file, downloaded if need be.
+def fetch(url: str, sha256: str, *, size: int | None = None) -> pathlib.Path:
+    """Returns the local copy of a published file; downloads it if necessary.
 
-    It lies in the cache folder (see `cache_dir`) under the last part of the URL's path, and is
-    checked at every call; a damaged one is replaced. Several processes may ask at once: one
-    downloads. Environment variables: `KERAS_DEEPLAB_MIRROR`, the start of another URL or a folder,
-    is where the file is looked for instead; `KERAS_DEEPLAB_OFFLINE=1` keeps off the network;
-    `HTTPS_PROXY` and the like work as usual.
+    The copy is in the cache folder (see `cache_dir`) under the last part of the URL's path. Every
+    call checks its hash and replaces a damaged copy. If several processes call at once, one
+    downloads. Environment variables:
+
+    - `KERAS_DEEPLAB_MIRROR`: a URL prefix or a folder to get the file from instead.
+    - `KERAS_DEEPLAB_OFFLINE=1`: never use the network.
+    - Proxy variables such as `HTTPS_PROXY` work as usual.
 
     Args:
         url: An http or https URL.
         sha256: The file's SHA-256 in hex digits, or at least its first 8.
-        size: Bytes of the file, if known; a server that sends others is refused.
+        size: Bytes of the file, if known. A download of another size is an error.
 
     Returns:
-        `pathlib.Path` of the checked file.
+        Path of the checked file.
 
     Raises:
-        ValueError: When URL or hash are not of this form.
-        DownloadError: When the file cannot be had or stored; says why and what to do.
+        ValueError: When URL or hash are malformed.
+        DownloadError: When the file cannot be downloaded or stored; says why and what to do.
     """
     if not re.fullmatch(r"[0-9a-fA-F]{8,64}", sha256):
         raise ValueError(f"sha256={sha256!r} is not 8 to 64 hex digits.")
     sha256 = sha256.lower()
     path = cache_dir() / _file_name(url)
-    # Needs no lock, and so no writable folder: a finished file is only ever replaced whole.
+    # No lock, so that a read-only cache folder works: a finished file is only replaced atomically.
     if matches(path, sha256):
         return path
     source = source_of(url, path.name)
     if not isinstance(source, pathlib.Path):
         _refuse_offline(source, path, sha256)
     with storage_errors(path), locked(path):
-        if not matches(path, sha256):  # else another process was quicker
+        if not matches(path, sha256):  # else another process has just downloaded it
             discard(path)
             _bring(source, path, sha256, size)
     return path
 
 
-def _file_name(url):
+def _file_name(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{transfer.shown(url)!r} is no http or https URL.")
+        raise ValueError(f"{transfer.shown(url)!r} is not an http or https URL.")
     name = urllib.parse.unquote(parts.path.rpartition("/")[2])
-    # A name that any system takes for a name, not for a path that leads out of the cache.
+    # Must be a plain file name on every system, not a path that leads out of the cache.
     if name in ("", ".", "..") or pathlib.PureWindowsPath(name).name != name:
         raise ValueError(f"{transfer.shown(url)!r} does not end in a file name.")
     return name
 
 
-def source_of(url, name):
-    """Where to look for the file: a URL, or the path of a local file."""
+def source_of(url: str, name: str) -> str | pathlib.Path:
+    """Where to get the file: a URL, or the path of a local file when the mirror is a folder."""
     mirror = os.environ.get(MIRROR_VARIABLE, "")
     if not mirror:
         return url
@@ -83,23 +85,23 @@ def source_of(url, name):
         return f"{mirror.rstrip('/')}/{urllib.parse.quote(name)}"
     if "://" in mirror:
         raise DownloadError(
-            f"{MIRROR_VARIABLE}={transfer.shown(mirror)} is neither the start of an http or https "
-            "URL nor a folder: correct or unset it."
+            f"{MIRROR_VARIABLE}={transfer.shown(mirror)} is neither an http or https URL prefix "
+            "nor a folder. Correct or unset it."
         )
     return pathlib.Path(mirror).expanduser() / name
 
 
-def _refuse_offline(url, path, sha256):
+def _refuse_offline(url: str, path: pathlib.Path, sha256: str) -> None:
     if os.environ.get(OFFLINE_VARIABLE, "").lower() in OFF:
         return
     fault = "is damaged or not the published file" if path.exists() else "is missing"
     raise DownloadError(
-        f"{path} {fault}, and {OFFLINE_VARIABLE} forbids to download it. Put the file of "
-        f"{transfer.shown(url)} (SHA-256 {sha256}) there, or unset {OFFLINE_VARIABLE}."
+        f"{path} {fault}, and {OFFLINE_VARIABLE} forbids downloading it. Copy the file from "
+        f"{transfer.shown(url)} (SHA-256 {sha256}) to that path, or unset {OFFLINE_VARIABLE}."
     )
 
 
-def _bring(source, path, sha256, size):
+def _bring(source: str | pathlib.Path, path: pathlib.Path, sha256: str, size: int | None) -> None:
     part = path.with_name(f"{path.name}.part")
     if isinstance(source, pathlib.Path):
         _copy(source, part, sha256)
@@ -109,18 +111,18 @@ def _bring(source, path, sha256, size):
             transfer.download(source, part, sha256, size)
         except DownloadError as error:
             raise DownloadError(
-                f"{error} Try again later, name another source in {MIRROR_VARIABLE}, or put the "
-                f"file at {path} yourself."
+                f"{error} Try again later, set {MIRROR_VARIABLE} to another source, or copy the "
+                f"file to {path} yourself."
             ) from error
     os.replace(part, path)
 
 
-def _copy(source, part, sha256):
+def _copy(source: pathlib.Path, part: pathlib.Path, sha256: str) -> None:
     try:
-        file = open(source, "rb")  # noqa: SIM115, only its own errors are the mirror's
+        file = open(source, "rb")  # noqa: SIM115, only errors of opening are the mirror's fault
     except OSError as error:
         raise DownloadError(
-            f"{MIRROR_VARIABLE} is set, but {source} cannot be read: {error.strerror}. Put the "
+            f"{MIRROR_VARIABLE} is set, but {source} cannot be read: {error.strerror}. Copy the "
             f"file there, or unset {MIRROR_VARIABLE}."
         ) from error
     with file, open(part, "wb") as target:

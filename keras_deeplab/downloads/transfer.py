@@ -1,12 +1,14 @@
-"""One file over HTTP: attempts, resuming, and limits on what a server can make us store."""
+"""HTTP download of one file: retries, resuming, and a size limit on what the server sends."""
 
 import contextlib
 import logging
+import pathlib
 import re
 import ssl
 import sys
 import time
 import urllib.parse
+from collections.abc import Iterator
 
 import requests
 import tqdm
@@ -15,55 +17,55 @@ from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.downloads.cache import DownloadError, matches
 
 DELAYS = (1.0, 2.0, 4.0, 8.0)  # seconds before the second and later attempts
-LONGEST_DELAY = 60.0  # seconds; a server may ask for a longer delay than ours up to this
-TIMEOUTS = (10.0, 30.0)  # seconds to connect, and between two pieces of the body
-MAX_BYTES = 2 * 2**30  # of a file whose size the caller does not know
-CHUNK = 2**16  # so much is lost at most when a connection is cut
+LONGEST_DELAY = 60.0  # seconds; upper limit of a Retry-After header
+TIMEOUTS = (10.0, 30.0)  # seconds to connect, and between two chunks of the body
+MAX_BYTES = 2 * 2**30  # limit for a file whose size the caller does not know
+CHUNK = 2**16  # bytes; what a dropped connection loses at most
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
-PASSING = (
+TRANSIENT = (
     requests.ConnectionError,
     requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,  # a cut connection, also of a body without chunks
+    requests.exceptions.ChunkedEncodingError,  # a dropped connection, even if not chunked
 )
-HINTS = {401: "access is refused", 403: "access is refused", 404: "no such file is there"}
+HINTS = {401: "access denied", 403: "access denied", 404: "file not found"}
 
 logger = logging.getLogger("keras_deeplab")
 
 
 class _Interrupted(Exception):
-    """An attempt that failed in a way another one may not; `delay` is the server's wish."""
+    """A failed attempt that is worth a retry; `delay` is what the server asks for, in seconds."""
 
-    def __init__(self, reason, delay=0.0):
+    def __init__(self, reason: str, delay: float = 0.0) -> None:
         super().__init__(reason)
         self.delay = delay
 
 
-def download(url, part, sha256, size=None):
-    """Completes a partial file until its hash fits.
+def download(url: str, part: pathlib.Path, sha256: str, size: int | None = None) -> None:
+    """Downloads into a partial file, with retries, until its hash matches.
 
     Args:
         url: An http or https URL.
-        part: Path of the partial file; what it holds already is not transferred again when the
-            server can resume.
+        part: The partial file. If it exists, the download resumes after its last byte when the
+            server supports it.
         sha256: Lower-case hex digits that the SHA-256 starts with.
         size: Bytes of the file, if known.
 
     Raises:
-        DownloadError: When the server refuses, serves another file, or all attempts failed.
+        DownloadError: When the server refuses, sends another file, or all attempts failed.
     """
     if matches(part, sha256):  # a process was killed just before it could rename the file
         return
-    furthest = failures = 0
+    most_received = failures = 0
     while True:
         try:
             return _attempt(url, part, sha256, size)
         except _Interrupted as stop:
-            reason, delay = stop, stop.delay
-        # An attempt that got further than all before does not count: a large file over a bad
-        # line takes many. It ends nevertheless, as the file's size is limited.
-        arrived = _size(part)
-        failures = 1 if arrived > furthest else failures + 1
-        furthest = max(furthest, arrived)
+            reason, delay = str(stop), stop.delay
+        # Progress resets the count: a large file over a bad connection takes many attempts. The
+        # loop still ends because the file's size is limited.
+        received = _size(part)
+        failures = 1 if received > most_received else failures + 1
+        most_received = max(most_received, received)
         if failures > len(DELAYS):
             raise DownloadError(f"{shown(url)}: {reason}. {failures} attempts failed.")
         delay = max(DELAYS[failures - 1], delay)
@@ -71,14 +73,14 @@ def download(url, part, sha256, size=None):
         time.sleep(delay)
 
 
-def shown(url):
-    """A URL for messages: without user, password and query, which may hold secrets."""
+def shown(url: str) -> str:
+    """A URL for messages: without user, password and query, which may contain secrets."""
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def _attempt(url, part, sha256, size):
+def _attempt(url: str, part: pathlib.Path, sha256: str, size: int | None) -> None:
     resumed = _size(part) > 0
     total = _transfer(url, part, size)
     digest = file_sha256(part)
@@ -86,17 +88,17 @@ def _attempt(url, part, sha256, size):
         return
     part.unlink()
     if resumed or total is None:
-        # The first bytes may be of an older file; and a cut body of unknown length looks whole.
-        raise _Interrupted("what arrived has the wrong SHA-256, starting over")
+        # The first bytes may be of an older file, or the body of unknown length was cut.
+        raise _Interrupted("the SHA-256 of the download is wrong, starting over")
     raise DownloadError(
         f"{shown(url)} is not the published file: its SHA-256 is {digest}, expected {sha256}. "
-        "Nothing was stored. It was replaced there, or something on the way (a proxy, a login "
-        "page) answered instead."
+        "Nothing was stored. Either the file on the server was replaced, or something in between "
+        "(a proxy, a login page) answered instead."
     )
 
 
-def _transfer(url, part, size):
-    """Appends what is missing to `part`; returns the file's size, or None when nobody knows it."""
+def _transfer(url: str, part: pathlib.Path, size: int | None) -> int | None:
+    """Appends what is missing to `part`; returns the size of the file, `None` if unknown."""
     offset = _size(part)
     with _request(url, offset) as response:
         if response.status_code == 416 or (
@@ -107,18 +109,18 @@ def _transfer(url, part, size):
         start = offset if response.status_code == 206 else 0
         total = _total(response, url, size)
         limit = MAX_BYTES if total is None else total
-        arrived = _store(response, url, part, start, total, limit)
-    if arrived > limit:
+        received = _store(response, url, part, start, total, limit)
+    if received > limit:
         part.unlink()
         raise DownloadError(f"{shown(url)} sends more than the {limit} bytes expected.")
-    if total is not None and arrived < total:
-        raise _Interrupted(f"the connection was cut after {arrived} of {total} bytes")
+    if total is not None and received < total:
+        raise _Interrupted(f"the connection was closed after {received} of {total} bytes")
     return total
 
 
 @contextlib.contextmanager
-def _request(url, offset):
-    headers = {"Accept-Encoding": "identity"}  # sizes and ranges are those of the file itself
+def _request(url: str, offset: int) -> Iterator[requests.Response]:
+    headers = {"Accept-Encoding": "identity"}  # so that sizes and ranges are those of the file
     if offset:
         headers["Range"] = f"bytes={offset}-"
     with _network_errors(url):
@@ -126,17 +128,17 @@ def _request(url, offset):
     with response:
         code = response.status_code
         if code in RETRIED:
-            wish = response.headers.get("Retry-After", "")
-            delay = min(float(wish), LONGEST_DELAY) if wish.isdecimal() else 0.0
+            retry_after = response.headers.get("Retry-After", "")
+            delay = min(float(retry_after), LONGEST_DELAY) if retry_after.isdecimal() else 0.0
             raise _Interrupted(f"the server answered {code} {response.reason}", delay)
         if code not in (200, 206, 416):
-            hint = HINTS.get(code, "this is no file")
+            hint = HINTS.get(code, "the server sends no file")
             raise DownloadError(f"{shown(url)}: {hint} ({code} {response.reason}).")
         yield response
 
 
-def _range(response):
-    """First byte and size of the whole file, as Content-Range has them; None where it has not."""
+def _range(response: requests.Response) -> tuple[int | None, int | None]:
+    """First byte and size of the whole file from Content-Range; `None` where it does not say."""
     text = response.headers.get("Content-Range", "")
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text.strip())
     if not found:
@@ -144,7 +146,7 @@ def _range(response):
     return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
-def _total(response, url, size):
+def _total(response: requests.Response, url: str, size: int | None) -> int | None:
     length = response.headers.get("Content-Length", "")
     if response.status_code == 206:
         total = _range(response)[1]
@@ -155,43 +157,51 @@ def _total(response, url, size):
     if size is not None and total not in (None, size):
         raise DownloadError(f"{shown(url)} has {total} bytes, expected {size}: not the same file.")
     if size is None and total is not None and total > MAX_BYTES:
-        raise DownloadError(f"{shown(url)} has {total} bytes; {MAX_BYTES} are allowed.")
+        raise DownloadError(f"{shown(url)} has {total} bytes; at most {MAX_BYTES} are allowed.")
     return size if total is None else total
 
 
-def _store(response, url, part, start, total, limit):
-    """Writes the body up to the limit; returns how many bytes arrived, dropped ones included."""
-    arrived = start
+def _store(
+    response: requests.Response,
+    url: str,
+    part: pathlib.Path,
+    start: int,
+    total: int | None,
+    limit: int,
+) -> int:
+    """Writes the body up to the limit; returns the bytes received, including dropped ones."""
+    received = start
     with open(part, "ab" if start else "wb") as file, _bar(part.stem, start, total) as bar:
         for chunk in _chunks(response, url):
-            arrived += len(chunk)
-            if arrived > limit:
+            received += len(chunk)
+            if received > limit:
                 break
             file.write(chunk)
             bar.update(len(chunk))
-    return arrived
+    return received
 
 
-def _chunks(response, url):
+def _chunks(response: requests.Response, url: str) -> Iterator[bytes]:
     with _network_errors(url):
         yield from response.iter_content(CHUNK)
 
 
 @contextlib.contextmanager
-def _network_errors(url):
-    outer = sys.exception()  # of a caller that is handling one of its own
+def _network_errors(url: str) -> Iterator[None]:
+    outer = sys.exception()  # the exception that a caller is already handling, if any
     try:
         yield
     except requests.RequestException as error:
-        cause = error  # down to the operating system's words, without the wrapping
-        while cause.__context__ not in (None, outer):
+        # The innermost error has the operating system's message without the wrapping.
+        cause: BaseException = error
+        while cause.__context__ is not None and cause.__context__ is not outer:
             cause = cause.__context__
-        if isinstance(error, PASSING) and not isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(error, TRANSIENT) and not isinstance(cause, ssl.SSLCertVerificationError):
             raise _Interrupted(f"{type(error).__name__}, {cause}") from error
         raise DownloadError(f"{shown(url)}: {type(error).__name__}, {cause}.") from error
 
 
-def _bar(name, start, total):
+def _bar(name: str, start: int, total: int | None) -> tqdm.tqdm:
     return tqdm.tqdm(
         desc=name,
         initial=start,
@@ -203,5 +213,5 @@ def _bar(name, start, total):
     )
 
 
-def _size(path):
+def _size(path: pathlib.Path) -> int:
     return path.stat().st_size if path.exists() else 0

@@ -1,1 +1,1 @@
-"""What a network is: the table of variants, backbones, ASPP, decoder, heads, and the builder."""
+"""Networks: the table of variants, backbones, ASPP, decoder, heads, and the builder."""

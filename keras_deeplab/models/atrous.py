@@ -1,24 +1,27 @@
-"""Atrous convolutions that do no work on the zeros around the picture.
+"""Atrous convolutions that do not compute or store the zero padding.
 
 TensorFlow computes a dilated convolution as a plain one of every phase: each `rate`-th row and
-column forms a small picture of its own. It first surrounds the whole picture with `rate` zeros on
-every side, and keeps that copy for the gradient: at rate 36 on 32 x 32 features, eleven times the
-features themselves. But those zeros are one row around each phase, which a plain "same" convolution
-supplies without storing them.
+column forms a small feature map. It first pads the features with `rate` zeros on every side, and
+keeps that copy for the gradient: at rate 36 on 32 x 32 features, eleven times the features
+themselves. But those zeros are one row around each phase, which a plain "same" convolution pads
+without storing them.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
-MIN_PHASE = 3  # pixels; oneDNN has no fast gradient of a 3x3 kernel on a smaller picture
+MIN_PHASE = 3  # pixels; oneDNN has no fast gradient of a 3x3 kernel on a smaller feature map
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
 class Conv2D(keras.layers.Conv2D):
-    """Keras's layer, phase by phase on TensorFlow where it is dilated."""
+    """`keras.layers.Conv2D`; on TensorFlow a dilated one is computed phase by phase."""
 
-    # Both classes bear Keras's names because weights files address layers by class name.
+    # Both classes have Keras's names because weights files address layers by class name.
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         if not _has_phases(self):
             return super().convolution_op(inputs, kernel)
         return _by_phases(lambda x: keras.ops.conv(x, kernel, padding="same"), inputs, self)
@@ -26,9 +29,9 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_deeplab")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Keras's layer, phase by phase on TensorFlow where it is dilated and has no bias."""
+    """`keras.layers.DepthwiseConv2D`; on TensorFlow, dilated, without bias: phase by phase."""
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         if not _has_phases(self) or self.use_bias:
             return super().call(inputs)
         outputs = _by_phases(
@@ -37,12 +40,12 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return self.activation(outputs)
 
 
-def _has_phases(layer):
+def _has_phases(layer: keras.layers.Layer) -> bool:
     dilated = max(layer.dilation_rate) > 1 and layer.padding == "same"
     return dilated and keras.backend.backend() == "tensorflow"
 
 
-def _by_phases(convolve, inputs, layer):
+def _by_phases(convolve: Callable[[Any], Any], inputs: Any, layer: keras.layers.Layer) -> Any:
     """Applies a plain "same" convolution to each phase of `(N, H, W, C)`."""
     import tensorflow as tf
 

@@ -1,23 +1,26 @@
-"""Batch normalisation as PyTorch trains it."""
+"""Batch normalisation with PyTorch's training behaviour."""
+
+from typing import Any
 
 import keras
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's layer with PyTorch's moving variance.
+    """`keras.layers.BatchNormalization` with PyTorch's moving variance.
 
-    While training, PyTorch normalises with the variance of the batch and moves its running variance
-    by the unbiased one, `n / (n - 1)` times as large for `n` positions; Keras's layer moves by the
-    first. Statistics are float32 under every dtype policy. Inference is Keras's own.
+    In training, PyTorch normalises with the biased variance of the batch and updates its running
+    variance with the unbiased one, which is `n / (n - 1)` times as large for `n` positions. Keras
+    uses the biased variance for both. Statistics are float32 under every dtype policy. Inference is
+    unchanged.
 
-    TensorFlow's fused operation is not used: with it the losses of the reference's training were
-    missed.
+    TensorFlow's fused operation is not used: with it training did not reproduce the losses of the
+    reference.
     """
 
-    # The class bears Keras's name because weights files address layers by class name.
+    # The class has Keras's name because weights files address layers by class name.
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not (training and self.trainable):
             return super().call(inputs, training=False)
         x = keras.ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
@@ -34,8 +37,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return keras.ops.cast(outputs, self.compute_dtype)
 
 
-def _replicas():
-    """Number of replicas that compute the global batch, each with an equal part."""
+def _replicas() -> int:
+    """Number of replicas that share the global batch, each with an equal part."""
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,29 +1,30 @@
-"""The pure builder: a variant name and options in, a functional Keras model out."""
+"""The model builder: makes a functional Keras model from a variant name and options."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 
 from keras_deeplab.models import heads
 from keras_deeplab.models.layers import ImageInput, ResizeLike, input_statistics
 from keras_deeplab.models.resnet import resnet
-from keras_deeplab.models.variants import BACKBONES, get_variant
+from keras_deeplab.models.variants import BACKBONES, Backbone, get_variant
 
-AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss beside the main one, as in the reference
+AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss in the total, as in the reference
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
 class DeepLabV3Plus(keras.Model):
-    """Functional model that names wrong channels, and whose outputs learn from one label map.
+    """Functional model with a check of the input channels and a loss for the auxiliary head.
 
-    Stock `compile` cannot match the dict of an auxiliary head to a bare label; here the loss is
-    `loss(logits) + 0.4 loss(aux_logits)`.
+    Stock `compile` cannot match the dict of outputs that an auxiliary head causes to one label map.
+    Here the loss of both is `loss(logits) + 0.4 loss(aux_logits)`.
     """
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         channels = self.input_shape[-1]
-        shape: tuple = getattr(inputs, "shape", ())
+        shape: Sequence[int | None] = getattr(inputs, "shape", ())
         if len(shape) == 4 and shape[-1] not in (channels, None):
             raise ValueError(
                 f"The model takes images of {channels} channels, got {shape[-1]} channels in shape "
@@ -31,7 +32,14 @@ class DeepLabV3Plus(keras.Model):
             )
         return super().__call__(inputs, *args, **kwargs)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         """Main loss plus, with an auxiliary head, 0.4 times the same loss of its logits."""
         if not isinstance(y_pred, dict):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -45,9 +53,9 @@ def build_model(
     num_classes: int,
     *,
     dtype: str | keras.DTypePolicy | None = None,
-    **options,
+    **options: Any,
 ) -> DeepLabV3Plus:
-    """Builds a DeepLabV3+ with fresh weights; see `keras_deeplab.build` for the arguments."""
+    """Builds a DeepLabV3+ with random weights; see `keras_deeplab.build` for the arguments."""
     with dtype_policy(dtype):
         return _build(variant, num_classes, **options)
 
@@ -70,11 +78,11 @@ def _build(
     *,
     output_stride: int | None = None,
     multi_grid: Sequence[int] | None = None,
-    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    input_shape: Sequence[int | None] = (None, None, 3),
     include_preprocessing: bool = True,
     aux_head: bool = False,
     resize_logits: bool = True,
-    activation: str | None = None,
+    activation: str | Callable[[Any], Any] | None = None,
     dropout: float = 0.1,
     sync_batch_norm: bool = False,
 ) -> DeepLabV3Plus:
@@ -83,11 +91,11 @@ def _build(
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
     backbone = BACKBONES[spec.depth]
     _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
-    _check_input_shape(input_shape)
+    channels = _checked_channels(input_shape)
 
     # --- Input ---
     image = keras.Input(input_shape, name="image", dtype="float32")
-    statistics = input_statistics(input_shape[2]) if include_preprocessing else ()
+    statistics = input_statistics(channels) if include_preprocessing else ()
     x = ImageInput(*statistics, name="preprocessing")(image)
 
     # --- Backbone, ASPP, decoder ---
@@ -126,31 +134,39 @@ def _build(
     return DeepLabV3Plus(image, outputs if aux_head else outputs["logits"], name=variant)
 
 
-def _check_options(num_classes, output_stride, multi_grid, backbone, dropout):
+def _check_options(
+    num_classes: int,
+    output_stride: int,
+    multi_grid: tuple[int, ...] | None,
+    backbone: Backbone,
+    dropout: float,
+) -> None:
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise ValueError(
             f"num_classes must be a positive integer, got {num_classes!r}. "
-            "Count the classes of your label maps, without the ignore value."
+            "Count the classes of your label maps without the ignore value."
         )
     if output_stride not in heads.ASPP_RATES:
         raise ValueError(
             f"output_stride must be 8 or 16, got {output_stride!r}. "
-            "8 keeps finer features, 16 takes a quarter of the work in the last stages."
+            "8 keeps finer features, 16 needs a quarter of the computation in the last stages."
         )
     if multi_grid is not None:
         blocks = backbone.blocks[3]
         if len(multi_grid) != blocks or any(rate < 1 for rate in multi_grid):
             raise ValueError(
-                f"multi_grid must hold one dilation of 1 or more for each of the {blocks} blocks "
+                f"multi_grid must have one dilation of 1 or more for each of the {blocks} blocks "
                 f"of stage 4, got {multi_grid!r}."
             )
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
 
 
-def _check_input_shape(input_shape):
-    if len(input_shape) != 3 or input_shape[2] is None or input_shape[2] < 1:
+def _checked_channels(input_shape: Sequence[int | None]) -> int:
+    channels = input_shape[2] if len(input_shape) == 3 else None
+    if channels is None or channels < 1:
         raise ValueError(
             f"input_shape must be (height, width, channels) with known channels, got "
             f"{tuple(input_shape)!r}; height and width may be None."
         )
+    return channels

@@ -1,4 +1,4 @@
-"""What DeepLabV3+ adds to the backbone: ASPP, decoder and the auxiliary head."""
+"""ASPP, decoder, classifier and auxiliary head of DeepLabV3+."""
 
 import keras
 
@@ -7,10 +7,12 @@ from keras_deeplab.models.layers import ResizeLike, conv_module, separable_conv_
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}  # by output stride (arXiv 1802.02611, section 4)
 
 
-def aspp(x, channels, *, output_stride, sync=False):
+def aspp(
+    x: keras.KerasTensor, channels: int, *, output_stride: int, sync: bool = False
+) -> keras.KerasTensor:
     """Atrous spatial pyramid pooling: image pool, 1x1, three atrous separable convs, bottleneck."""
     name = "decode_head"
-    # float32: a bfloat16 sum over thousands of positions would stall.
+    # float32: in bfloat16 a sum over thousands of positions stops growing.
     pool = keras.layers.GlobalAveragePooling2D(
         keepdims=True, dtype="float32", name=f"{name}-image_pool-0"
     )(x)
@@ -27,8 +29,15 @@ def aspp(x, channels, *, output_stride, sync=False):
     return conv_module(x, channels, 3, f"{name}-bottleneck", sync=sync)
 
 
-def decoder(x, low_level, channels, low_level_channels, *, sync=False):
-    """Joins ASPP with the stage-1 features at a quarter of the input size."""
+def decoder(
+    x: keras.KerasTensor,
+    low_level: keras.KerasTensor,
+    channels: int,
+    low_level_channels: int,
+    *,
+    sync: bool = False,
+) -> keras.KerasTensor:
+    """Fuses the ASPP output with the stage-1 features at a quarter of the input size."""
     name = "decode_head"
     low_level = conv_module(low_level, low_level_channels, 1, f"{name}-c1_bottleneck", sync=sync)
     x = ResizeLike(name=f"{name}-resize")([x, low_level])
@@ -37,19 +46,23 @@ def decoder(x, low_level, channels, low_level_channels, *, sync=False):
     return separable_conv_module(x, channels, f"{name}-sep_bottleneck-1", sync=sync)
 
 
-def classifier(x, num_classes, name, *, dropout):
-    """Channel dropout and a 1x1 convolution to float32 logits, whatever the dtype policy."""
+def classifier(
+    x: keras.KerasTensor, num_classes: int, name: str, *, dropout: float
+) -> keras.KerasTensor:
+    """Channel dropout and a 1x1 convolution to logits, float32 under every dtype policy."""
     x = keras.layers.SpatialDropout2D(dropout, name=f"{name}-dropout")(x)
     return keras.layers.Conv2D(
         num_classes,
         1,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),  # as the reference's
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),  # as in the reference
         dtype="float32",
         name=f"{name}-conv_seg",
     )(x)
 
 
-def auxiliary_head(x, channels, num_classes, *, dropout, sync=False):
-    """One 3x3 convolution and a classifier on stage 3, for training only."""
+def auxiliary_head(
+    x: keras.KerasTensor, channels: int, num_classes: int, *, dropout: float, sync: bool = False
+) -> keras.KerasTensor:
+    """One 3x3 convolution and a classifier on the stage-3 features, for training only."""
     x = conv_module(x, channels, 3, "auxiliary_head-convs-0", sync=sync)
     return classifier(x, num_classes, "auxiliary_head", dropout=dropout)

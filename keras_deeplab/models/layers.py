@@ -1,8 +1,11 @@
-"""The few layers Keras does not have, and the conv + batch norm + ReLU unit everything is made of.
+"""Layers that Keras does not have, and the conv + batch norm + ReLU unit of the network.
 
 Every layer is named by the module path of the PyTorch reference with `-` for `.`, so that the
 state dict of the reference maps to layers by name (see `keras_deeplab.checkpoints`).
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -11,19 +14,19 @@ from keras_deeplab.models.batch_norm import BatchNormalization
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet statistics of RGB 0..255, as in the reference
 STD = (58.395, 57.12, 57.375)
-MIN_SIZE = 32  # pixels; below it the deepest features of the reference vanish at stride 32
+MIN_SIZE = 32  # pixels; below it the features of a stride-32 backbone would be empty
 BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9  # Keras counts what is kept, PyTorch what is replaced (0.1)
+BN_MOMENTUM = 0.9  # Keras: weight of the old value; PyTorch: of the new one (0.1)
 
 
-def input_statistics(channels):
+def input_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each input channel, on the scale 0..255.
 
-    Three channels have those of RGB. Of others nothing is known: every further one, and each where
-    there are fewer than three, has the average of the three.
+    The first three of three or more channels have those of RGB. Nothing is known of further
+    channels, or of fewer than three: each of those has the average of the three.
     """
 
-    def extended(values):
+    def extended(values: tuple[float, ...]) -> tuple[float, ...]:
         average = sum(values) / len(values)
         known = values if channels >= len(values) else ()
         return (*known, *[average] * (channels - len(known)))
@@ -31,7 +34,7 @@ def input_statistics(channels):
     return extended(MEAN), extended(STD)
 
 
-def check_image_size(height, width):
+def check_image_size(height: int | None, width: int | None) -> None:
     """Raises a `ValueError` when a known side is below 32 pixels."""
     for side, size in (("height", height), ("width", width)):
         if size is not None and size < MIN_SIZE:
@@ -45,20 +48,25 @@ def check_image_size(height, width):
 class ImageInput(keras.layers.Layer):
     """Checks the image size and, given statistics, normalises: `(image - mean) / std`.
 
-    Always computes in float32: bfloat16 would round the picture before the network sees it.
+    Always computes in float32: bfloat16 would round the image before the network sees it.
 
     Args:
         mean: Mean of each channel, on the scale of the input, or `None` for no normalisation.
         std: Standard deviation of each channel, or `None`.
     """
 
-    def __init__(self, mean=None, std=None, **kwargs):
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.mean = None if mean is None else tuple(mean)
         self.std = None if std is None else tuple(std)
 
-    def call(self, image):
+    def call(self, image: Any) -> Any:
         check_image_size(*image.shape[1:3])
         if self.mean is None:
             return image
@@ -66,11 +74,11 @@ class ImageInput(keras.layers.Layer):
         std = keras.ops.array(self.std, dtype="float32")
         return (keras.ops.cast(image, "float32") - mean) / std
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         check_image_size(*input_shape[1:3])
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
@@ -82,10 +90,10 @@ class ResizeLike(keras.layers.Layer):
     `interpolate(mode="bilinear", align_corners=False)`.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Any]) -> Any:
         features, reference = inputs
         if keras.backend.backend() == "tensorflow":
-            # keras.ops.image.resize needs a static size, and a symbolic one breaks every export.
+            # keras.ops.image.resize needs a static size; a symbolic one breaks every export.
             import tensorflow as tf
 
             resized = tf.image.resize(features, tf.shape(reference)[1:3], method="bilinear")
@@ -96,15 +104,25 @@ class ResizeLike(keras.layers.Layer):
             )
         return keras.ops.cast(resized, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: Sequence[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
         features, reference = input_shape
         return (features[0], reference[1], reference[2], features[3])
 
 
-def conv(x, filters, kernel_size, name, *, strides=1, dilation=1):
-    """Convolution without bias, padded on both sides as PyTorch pads."""
+def conv(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    dilation: int = 1,
+) -> keras.KerasTensor:
+    """Convolution without bias, with PyTorch's symmetric padding."""
     if strides > 1 and kernel_size > 1:
-        # "same" pads bottom and right only when an even size is halved.
+        # With an even size, "same" would pad only at the bottom and right.
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}-pad")(x)
     return Conv2D(
         filters,
@@ -118,28 +136,38 @@ def conv(x, filters, kernel_size, name, *, strides=1, dilation=1):
     )(x)
 
 
-def batch_norm(x, name, *, sync=False):
+def batch_norm(x: keras.KerasTensor, name: str, *, sync: bool = False) -> keras.KerasTensor:
     """Batch normalisation with the reference's epsilon and momentum."""
     return BatchNormalization(
         epsilon=BN_EPSILON, momentum=BN_MOMENTUM, synchronized=sync, name=name
     )(x)
 
 
-def relu(x, name):
-    """ReLU under the reference's name for it."""
+def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """ReLU, named as in the reference."""
     return keras.layers.ReLU(name=name)(x)
 
 
-def conv_module(x, filters, kernel_size, name, *, dilation=1, sync=False):
-    """Convolution, batch norm, ReLU: the reference's `ConvModule`."""
+def conv_module(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    dilation: int = 1,
+    sync: bool = False,
+) -> keras.KerasTensor:
+    """Convolution, batch norm, ReLU: mmcv's `ConvModule`."""
     x = conv(x, filters, kernel_size, f"{name}-conv", dilation=dilation)
     return relu(batch_norm(x, f"{name}-bn", sync=sync), f"{name}-activate")
 
 
-def separable_conv_module(x, filters, name, *, dilation=1, sync=False):
+def separable_conv_module(
+    x: keras.KerasTensor, filters: int, name: str, *, dilation: int = 1, sync: bool = False
+) -> keras.KerasTensor:
     """Depthwise 3x3 and pointwise 1x1, each with batch norm and ReLU.
 
-    `keras.layers.SeparableConv2D` has nothing between the two and cannot express it.
+    `keras.layers.SeparableConv2D` has no batch norm and ReLU between the two convolutions.
     """
     x = DepthwiseConv2D(
         3,

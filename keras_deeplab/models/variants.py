@@ -1,4 +1,4 @@
-"""The table of DeepLabV3+ variants: what each name stands for."""
+"""The table of DeepLabV3+ variants by name."""
 
 import dataclasses
 
@@ -7,12 +7,12 @@ from keras_deeplab._internal.names import match_names, unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One DeepLabV3+ network, without its classes.
+    """One DeepLabV3+ network without its number of classes.
 
     Attributes:
         depth: ResNet depth, a key of `BACKBONES`.
         output_stride: Input size divided by the size of the last backbone features, 8 or 16.
-        multi_grid: Dilations of the stage-4 blocks, or `None` for the plain ones.
+        multi_grid: Dilations of the stage-4 blocks, or `None` for those of the output stride.
     """
 
     depth: int
@@ -28,7 +28,7 @@ class Backbone:
         blocks: Residual blocks per stage.
         bottleneck: Whether blocks are bottlenecks (1x1, 3x3, 1x1) or basic (3x3, 3x3).
         aspp_channels: Channels of every ASPP branch and of the decoder.
-        low_level_channels: Channels the stage-1 features are reduced to before the decoder.
+        low_level_channels: Channels to which the decoder reduces the stage-1 features.
         aux_channels: Channels of the auxiliary head on stage 3.
     """
 
@@ -59,14 +59,14 @@ VARIANTS = {
 }
 
 
-def list_variants(pattern="*"):
+def list_variants(pattern: str = "*") -> list[str]:
     """Names that `keras_deeplab.build` accepts.
 
     Args:
         pattern: Glob, for example `"r50*"`.
 
     Returns:
-        List of names in natural order (`r18` before `r101`).
+        Names in natural order (`r18` before `r101`).
 
     Example:
 
@@ -76,8 +76,8 @@ def list_variants(pattern="*"):
     return match_names(VARIANTS, pattern)
 
 
-def get_variant(name):
-    """The `Variant` of a name; a `ValueError` that suggests the nearest names otherwise."""
+def get_variant(name: str) -> Variant:
+    """The `Variant` of a name. An unknown name is a `ValueError` that suggests the closest ones."""
     if name not in VARIANTS:
         raise unknown_name("variant", name, list(VARIANTS))
     return VARIANTS[name]

@@ -117,13 +117,13 @@ def _text(layers):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_rename, "missing: backbone-layer1-0-conv1/0; 1 left over: backbone-layer9-0-conv1/0"),
+        (_rename, "missing: backbone-layer1-0-conv1/0; 1 unexpected: backbone-layer9-0-conv1/0"),
         (_drop, "1 missing"),
         (_reshape, r"wrong shape: .*\(3, 3, 1, 64\), expected \(3, 3, 64, 64\)"),
-        (_external_link, "holds no dataset"),
-        (_soft_link, "holds no dataset"),
-        (_external_storage, "not a plain array"),
-        (_text, "not a plain array"),
+        (_external_link, "does not contain the HDF5 dataset"),
+        (_soft_link, "does not contain the HDF5 dataset"),
+        (_external_storage, "not a plain numeric array"),
+        (_text, "not a plain numeric array"),
     ],
 )
 def test_altered_files_are_refused_and_nothing_changes(files, tmp_path, change, message):

@@ -29,7 +29,7 @@ def test_every_reference_key_lands_transposed():
     ("change", "message"),
     [
         (lambda w: w.pop("backbone.stem.0.weight"), r"1 missing: backbone\.stem\.0\.weight"),
-        (lambda w: w.update({"neck.weight": np.zeros(3)}), "1 left over: neck.weight"),
+        (lambda w: w.update({"neck.weight": np.zeros(3)}), "1 unexpected: neck.weight"),
         (
             lambda w: w.update({"decode_head.conv_seg.bias": np.zeros(7, "float32")}),
             r"wrong shape: decode_head\.conv_seg\.bias \(7,\), expected \(6,\)",

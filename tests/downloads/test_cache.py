@@ -121,6 +121,8 @@ def test_full_disk(server, home, tmp_path, monkeypatch, mirror):
     if mirror:
         (tmp_path / NAME).write_bytes(CONTENT)
         monkeypatch.setenv("KERAS_DEEPLAB_MIRROR", str(tmp_path))
-    with pytest.raises(DownloadError, match=r"No room for .*No space left.*KERAS_DEEPLAB_HOME"):
+    with pytest.raises(
+        DownloadError, match=r"Not enough disk space for .*No space left.*KERAS_DEEPLAB_HOME"
+    ):
         fetch(server.url, SHA256)
     assert not (home / NAME).exists() and len(server.seen) == (not mirror)

@@ -56,7 +56,7 @@ def test_wrong_hash_leaves_nothing(server, home):
     assert files_in(home) == [] and len(server.seen) == 1
 
 
-@pytest.mark.parametrize(("status", "hint"), [(404, "no such file"), (403, "access is refused")])
+@pytest.mark.parametrize(("status", "hint"), [(404, "file not found"), (403, "access denied")])
 def test_refusals_are_not_retried(server, home, status, hint):
     server.statuses = [status]
     with pytest.raises(DownloadError, match=hint) as error:
@@ -192,7 +192,9 @@ def test_proxy_variable_is_honoured(server, monkeypatch):
     ],
 )
 def test_urls_that_are_refused(url):
-    with pytest.raises(ValueError, match=r"is no http or https URL|does not end in a file name"):
+    with pytest.raises(
+        ValueError, match=r"is not an http or https URL|does not end in a file name"
+    ):
         fetch(url, SHA256)
 
 

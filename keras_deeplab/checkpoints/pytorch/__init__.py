@@ -1,1 +1,1 @@
-"""PyTorch checkpoints, read and written without PyTorch and without executing anything."""
+"""Reading and writing PyTorch checkpoints without PyTorch and without executing pickled code."""

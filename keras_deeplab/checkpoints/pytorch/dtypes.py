@@ -1,42 +1,43 @@
-"""Tensor dtypes of PyTorch as NumPy reads them; those NumPy lacks are widened."""
+"""Tensor dtypes of PyTorch and how to read them with NumPy; those NumPy lacks are widened."""
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchDtype:
-    """How one dtype lies in a file and what it becomes.
+    """How one dtype is stored in a file and what it is read as.
 
     Attributes:
         stored: NumPy dtype of the stored bits, without byte order.
-        widened: NumPy dtype of the result, or None when it is `stored`.
-        widen: Function from an array of `stored` to one of `widened`, of the same length.
+        widened: NumPy dtype of the result, or None if it is `stored`.
+        widen: Function from an array of `stored` to one of `widened` of the same length.
     """
 
     stored: str
     widened: str | None = None
-    widen: object = None
+    widen: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
-    def item_size(self):
+    def item_size(self) -> int:
         """Bytes of one element in the file."""
         return np.dtype(self.stored).itemsize
 
 
-def _widen_bfloat16(bits):
+def _widen_bfloat16(bits: np.ndarray) -> np.ndarray:
     wide = bits.astype(np.uint32)
     wide <<= 16
     return wide.view(np.float32)
 
 
-def _widen_complex32(halves):
+def _widen_complex32(halves: np.ndarray) -> np.ndarray:
     return halves.astype(np.float32).reshape(-1).view(np.complex64)
 
 
-def _float8(exponent_bits, bias, specials):
-    """Widens through a table of all 256 values; `specials` are `(code, value)`, of both signs."""
+def _float8(exponent_bits: int, bias: int, specials: Iterable[tuple[int, float]]) -> TorchDtype:
+    """Widens by a table of all 256 values; `specials` are `(code, value)` pairs of both signs."""
     mantissa_bits = 7 - exponent_bits
     codes = np.arange(128)
     exponent, mantissa = codes >> mantissa_bits, (codes % 2**mantissa_bits) / 2**mantissa_bits
@@ -49,7 +50,7 @@ def _float8(exponent_bits, bias, specials):
     return TorchDtype("u1", "f4", lambda bits: table[bits])
 
 
-def _both_signs(code, value):
+def _both_signs(code: int, value: float) -> list[tuple[int, float]]:
     return [(code, value), (code + 128, -value)]
 
 
@@ -84,7 +85,7 @@ DTYPES = {
     "bool": TorchDtype("b1"),
 }
 
-# Names of the storage classes; dtypes without one lie in an UntypedStorage of bytes.
+# Names of the storage classes; dtypes without one are stored in an UntypedStorage of bytes.
 _CLASSES = {
     "Double": "float64",
     "Float": "float32",

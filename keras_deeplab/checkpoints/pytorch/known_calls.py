@@ -1,31 +1,30 @@
-"""The calls in a pickle that yield values: those of Python's and NumPy's own classes.
+"""The calls in a pickle that are evaluated: those of Python's and NumPy's own classes.
 
-Each function takes the argument tuple of the call and returns `NotImplemented` when it does not
-look as `torch.save` writes it; the machine makes a stand-in of it then.
+Each function takes the argument tuple of the call. It returns `NotImplemented` if the arguments are
+not as `torch.save` writes them; the pickle machine then makes a stand-in.
 """
 
 import functools
 import re
+from typing import Any
 
 import numpy as np
 
-from keras_deeplab.checkpoints.pytorch.pickled_values import Name, StandIn, check_key
+from keras_deeplab.checkpoints.pytorch.memory_budget import MemoryBudget
+from keras_deeplab.checkpoints.pytorch.pickled_values import CallTable, Name, StandIn, check_key
 
-PAIR_BYTES = 128  # of a dict entry, roughly
+PAIR_BYTES = 128  # approximate size of a dict entry
 _DTYPE = re.compile(r"[biufcSU]\d{1,6}")
 
 
-def known_calls(budget):
-    """Table of dotted names and functions for `PickleMachine`.
+def known_calls(budget: MemoryBudget) -> CallTable:
+    """Dotted names and functions for `PickleMachine`.
 
     Args:
-        budget: `MemoryBudget` of the file; a memoised value can be copied again and again.
-
-    Returns:
-        Dict of functions that take the argument tuple.
+        budget: Memory budget of the file, because calls can copy a memoised value many times.
     """
     mapping = functools.partial(_ordered_dict, budget=budget)
-    calls = {
+    calls: CallTable = {
         "__builtin__.set": _members,
         "builtins.set": _members,
         "collections.OrderedDict": mapping,
@@ -42,22 +41,22 @@ def known_calls(budget):
 
 
 class PickledDtype(StandIn):
-    """A NumPy dtype in the making: the byte order follows in its state."""
+    """A NumPy dtype under construction: the byte order follows in its state."""
 
     __slots__ = ("order",)
 
-    def __init__(self, code):
+    def __init__(self, code: str) -> None:
         super().__init__("numpy.dtype", (code,))
-        self.order = "="
+        self.order: str | None = "="
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         """Takes the byte order from `(version, order, subdtype, names, fields, ...)`."""
         super().build(state)
         plain = isinstance(state, tuple) and len(state) >= 5 and state[2:5] == (None, None, None)
         self.order = state[1] if plain and state[1] in ("<", ">", "|", "=") else None
 
-    def resolve(self):
-        """The `numpy.dtype`, or None for structured and other unknown ones."""
+    def resolve(self) -> np.dtype | None:
+        """The `numpy.dtype`, or None for structured and other unsupported ones."""
         code = self.args[0]
         if self.order is None or not _DTYPE.fullmatch(code):
             return None
@@ -68,19 +67,19 @@ class PickledDtype(StandIn):
 
 
 class PickledArray(StandIn):
-    """A NumPy array in the making: shape, dtype and bytes follow in its state.
+    """A NumPy array under construction: shape, dtype and bytes follow in its state.
 
     Attributes:
-        array: The array, read-only; None while its state is unknown or no array of numbers.
+        array: The read-only array; None before `build` and for unsupported states.
     """
 
     __slots__ = ("array",)
 
-    def __init__(self, args):
+    def __init__(self, args: tuple) -> None:
         super().__init__("numpy.ndarray", args)
-        self.array = None
+        self.array: np.ndarray | None = None
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         """Takes the array from `(version, shape, dtype, is_fortran, data)`."""
         super().build(state)
         if not isinstance(state, tuple) or len(state) != 5:
@@ -92,11 +91,11 @@ class PickledArray(StandIn):
         if all(type(side) is int and side >= 0 for side in shape):
             try:
                 self.array = flat.reshape(shape, order="F" if is_fortran is True else "C")
-            except (ValueError, OverflowError):  # of another size, or of too many axes
+            except (ValueError, OverflowError):  # another size, or too many axes
                 self.array = None
 
 
-def _from_bytes(dtype, data):
+def _from_bytes(dtype: object, data: object) -> np.ndarray | None:
     """Flat array over `data`, or None."""
     if isinstance(data, str):  # written by Python 2
         data = data.encode("utf-8", "surrogatepass")
@@ -111,11 +110,11 @@ def _from_bytes(dtype, data):
         return None
 
 
-def _dtype(args):
+def _dtype(args: tuple) -> Any:
     return PickledDtype(args[0]) if args and isinstance(args[0], str) else NotImplemented
 
 
-def _scalar(args, budget):
+def _scalar(args: tuple, budget: MemoryBudget) -> Any:
     if len(args) != 2 or not isinstance(args[1], bytes | str):
         return NotImplemented
     budget.spend(len(args[1]), "a NumPy scalar")
@@ -128,13 +127,13 @@ def _scalar(args, budget):
         return NotImplemented
 
 
-def _reconstruct(args):
+def _reconstruct(args: tuple) -> Any:
     is_array = args and isinstance(args[0], Name) and args[0].name == "numpy.ndarray"
     return PickledArray(args) if is_array else NotImplemented
 
 
-def _encode(args, budget):
-    # How protocol 2, which has no bytes, spells them.
+def _encode(args: tuple, budget: MemoryBudget) -> Any:
+    # Protocol 2 has no bytes and writes them as a call that encodes a string.
     if len(args) != 2 or not isinstance(args[0], str) or args[1] != "latin1":
         return NotImplemented
     budget.spend(len(args[0]), "a byte string")
@@ -144,26 +143,26 @@ def _encode(args, budget):
         return NotImplemented
 
 
-def _empty_bytes(args):
+def _empty_bytes(args: tuple) -> Any:
     return b"" if args == () else NotImplemented
 
 
-def _members(args):
+def _members(args: tuple) -> Any:
     return args[0] if len(args) == 1 and isinstance(args[0], list) else NotImplemented
 
 
-def _size(args):
+def _size(args: tuple) -> Any:
     return args[0] if len(args) == 1 and isinstance(args[0], tuple) else NotImplemented
 
 
-def _ordered_dict(args, budget):
+def _ordered_dict(args: tuple, budget: MemoryBudget) -> Any:
     if args == ():
         return {}
     if len(args) != 1 or not isinstance(args[0], list):
         return NotImplemented
     budget.spend(PAIR_BYTES * len(args[0]), "a dict")
     result = {}
-    for pair in args[0]:  # as Python 2 writes them
+    for pair in args[0]:  # Python 2 passes the items as a list of pairs
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             return NotImplemented
         check_key(pair[0])

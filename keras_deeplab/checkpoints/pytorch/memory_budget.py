@@ -1,11 +1,11 @@
-"""How much memory reading a file may take, in proportion to the file."""
+"""Limit of the memory for reading a file, in proportion to its size."""
 
 from keras_deeplab.checkpoints.errors import CheckpointError
 
-# Deflated zeros unpack to a thousand times their size and an expanded tensor to any size at all;
-# trained weights do not shrink by more than a few times.
+# Deflated zeros unpack to a thousand times their size, an expanded tensor to any size. Trained
+# weights compress by a small factor only.
 GROWTH = 16
-FLOOR = 2**20  # tiny files may be mostly repetition
+FLOOR = 2**20  # small files may be very repetitive
 
 
 class MemoryBudget:
@@ -15,19 +15,19 @@ class MemoryBudget:
         file_size: Size of the file in bytes.
     """
 
-    def __init__(self, file_size):
+    def __init__(self, file_size: int) -> None:
         self.limit = FLOOR + GROWTH * file_size
         self._left = self.limit
 
-    def spend(self, size, what):
-        """Takes `size` bytes for `what`, before they are allocated.
+    def spend(self, size: int, what: str) -> None:
+        """Reserves `size` bytes for `what`; call it before allocating.
 
         Raises:
-            CheckpointError: When the file asks for more than it is allowed.
+            CheckpointError: When the file needs more than the limit.
         """
         self._left -= size
         if self._left < 0:
             raise CheckpointError(
-                f"{what} would take {size} bytes, which brings the total over the {self.limit} "
-                "bytes that a file of this size may take. It is damaged or made to exhaust memory."
+                f"{what} needs {size} bytes, and the total exceeds {self.limit} bytes, the limit "
+                "for a file of this size. The file is damaged or crafted to exhaust memory."
             )

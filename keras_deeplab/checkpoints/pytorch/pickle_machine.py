@@ -1,26 +1,35 @@
 """Reads pickles without executing them.
 
-Python's own unpickler imports what a pickle names and calls it; even with that overridden it
-allocates before it checks. This one knows the opcodes that `torch.save` writes (protocols 2 to 5)
-and refuses every other. Names stay names, calls become stand-ins except for the few in a table,
-and no length is believed before the bytes are there.
+Python's own unpickler imports and calls what a pickle names; even with that overridden it allocates
+before it checks. This one implements the opcodes that `torch.save` writes (protocols 2 to 5) and
+rejects all others. Names stay names, calls become stand-ins except for those in a table, and no
+length is trusted before the bytes are read.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.pytorch.pickle_state import MAX_NAME_BYTES, PickleState
-from keras_deeplab.checkpoints.pytorch.pickled_values import Name, StandIn, check_key, shown
+from keras_deeplab.checkpoints.pytorch.pickled_values import (
+    CallTable,
+    Name,
+    StandIn,
+    check_key,
+    shown,
+)
 
 MAX_OPCODES = 500_000  # 60,000 in the largest checkpoint with optimizer of the zoo's networks
 MAX_PROTOCOL = 5
 MAX_INTEGER_BYTES = 255
 
-_OPCODES = {}
+_OPCODES: dict[int, tuple[Callable[..., None], tuple]] = {}
 
 
-def _opcode(code, *args):
+def _opcode(code: str, *args: Any) -> Callable:
     """Registers a method for an opcode; `args` are passed to it."""
 
-    def register(method):
+    def register(method: Callable[..., None]) -> Callable[..., None]:
         _OPCODES[ord(code)] = (method, args)
         return method
 
@@ -31,29 +40,31 @@ class PickleMachine(PickleState):
     """Runs the opcodes of pickles in a buffer.
 
     Args:
-        data: Memoryview of bytes.
-        calls: Mapping of dotted names to functions of the argument tuple. They return the value of
-            the call, or `NotImplemented` for a stand-in.
-        persistent: Function of a persistent id, returns the object it stands for.
+        data: The buffer.
+        calls: Dotted names to functions of the argument tuple. They return the value of the call,
+            or `NotImplemented` for a stand-in.
+        persistent: Function that returns the object of a persistent id.
     """
 
-    def __init__(self, data, calls, persistent):
+    def __init__(
+        self, data: memoryview, calls: CallTable, persistent: Callable[[Any], Any]
+    ) -> None:
         super().__init__(data)
         self._calls = calls
         self._persistent = persistent
 
-    def run(self, start=0):
+    def run(self, start: int = 0) -> tuple[Any, int]:
         """Reads one pickle.
 
         Args:
             start: Index of its first byte.
 
         Returns:
-            `(value, end)`: what the pickle holds and the index of the byte after it. Lists, dicts
-            and tuples may contain each other.
+            `(value, end)`: the content of the pickle and the index of the byte after it. Lists,
+            dicts and tuples may contain each other.
 
         Raises:
-            CheckpointError: When the pickle is damaged, or of a kind `torch.save` does not write.
+            CheckpointError: When the pickle is damaged, or not as `torch.save` writes it.
         """
         self._reset(start)
         for _ in range(MAX_OPCODES):
@@ -90,13 +101,13 @@ class PickleMachine(PickleState):
     def _protocol(self):
         protocol = self._number("<B")
         if protocol > MAX_PROTOCOL:
-            raise CheckpointError(f"the pickle is of the unknown protocol {protocol}.")
+            raise CheckpointError(f"the pickle has the unknown protocol {protocol}.")
 
     @_opcode("\x95")
     def _frame(self):
         length = self._number("<Q")
         if length > len(self._data) - self._position:
-            raise CheckpointError("the pickle is cut short: a frame reaches past its end.")
+            raise CheckpointError("the pickle is truncated: a frame extends beyond its end.")
 
     # Scalars
 
@@ -118,7 +129,7 @@ class PickleMachine(PickleState):
     def _long(self, form):
         length = self._number(form)
         if not 0 <= length <= MAX_INTEGER_BYTES:
-            raise CheckpointError(f"the pickle holds an integer of {length} bytes.")
+            raise CheckpointError(f"the pickle contains an integer of {length} bytes.")
         self._stack.append(int.from_bytes(self._take(length), "little", signed=True))
 
     @_opcode("X", "<I")
@@ -143,7 +154,7 @@ class PickleMachine(PickleState):
         except UnicodeDecodeError:
             self._stack.append(data)
 
-    # Containers. Sets become lists: nothing here needs their members hashed.
+    # Containers. Sets become lists, so that their members need not be hashed.
 
     @_opcode("]", list)
     @_opcode("\x8f", list)
@@ -219,10 +230,10 @@ class PickleMachine(PickleState):
     def _get(self, form):
         index = self._number(form)
         if index not in self._memo:
-            raise CheckpointError(f"the pickle refers to value {index}, which it does not hold.")
+            raise CheckpointError(f"the pickle refers to the undefined memo entry {index}.")
         self._stack.append(self._memo[index])
 
-    # What an unpickler would import and call
+    # What Python's unpickler would import and call
 
     @_opcode("c")
     def _global(self):
@@ -233,16 +244,16 @@ class PickleMachine(PickleState):
     def _stack_global(self):
         name, module = self._pop(), self._pop()
         if not isinstance(module, str) or not isinstance(name, str):
-            raise CheckpointError("the pickle holds a name that is not text.")
+            raise CheckpointError("the pickle contains a name that is not a string.")
         if len(module) + len(name) > MAX_NAME_BYTES:
-            raise CheckpointError(f"the pickle holds a name over {MAX_NAME_BYTES} bytes.")
+            raise CheckpointError(f"the pickle contains a name over {MAX_NAME_BYTES} bytes.")
         self._stack.append(Name(f"{module}.{name}"))
 
     @_opcode("R")
     def _call(self):
         args, function = self._pop(), self._pop()
         self._check_call(function, args)
-        value = NotImplemented
+        value: Any = NotImplemented
         if isinstance(function, Name) and function.name in self._calls:
             value = self._calls[function.name](args)
         if value is NotImplemented:
@@ -261,7 +272,7 @@ class PickleMachine(PickleState):
         self._check_call(kind, args)
         self._stack.append(StandIn(kind.name, (*args, keywords)))
 
-    def _check_call(self, function, args):
+    def _check_call(self, function: object, args: object) -> None:
         if not isinstance(function, Name | StandIn) or not isinstance(args, tuple):
             raise CheckpointError(f"the pickle calls {shown(function)}.")
 
@@ -270,7 +281,7 @@ class PickleMachine(PickleState):
         state, target = self._pop(), self._top()
         if isinstance(target, StandIn):
             target.build(state)
-        elif not isinstance(target, dict):  # attributes of an OrderedDict are of no use here
+        elif not isinstance(target, dict):  # attributes of an OrderedDict are ignored
             raise CheckpointError(f"the pickle sets attributes of {shown(target)}.")
 
     @_opcode("Q")

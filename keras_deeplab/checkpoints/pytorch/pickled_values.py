@@ -1,4 +1,9 @@
-"""What a pickle is read into: plain Python values, and inert stand-ins for everything else."""
+"""Values read from a pickle: plain Python values, and inert stand-ins for all others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from keras_deeplab.checkpoints.errors import CheckpointError
 
@@ -8,46 +13,49 @@ MAX_KEY_LENGTH = 16
 
 _SCALARS = (str, bytes, float, bool, type(None))
 
+CallTable = dict[str, Callable[[tuple], Any]]
+"""Dotted names of callables to functions that evaluate a call from its argument tuple."""
+
 
 class Name:
     """A dotted name in a pickle, such as `torch.FloatStorage`. Nothing is looked up or imported."""
 
     __slots__ = ("name",)
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<name {shown(self.name)}>"
 
 
 class StandIn:
-    """Stands for an object of a class that the reader does not know, and does nothing.
+    """Inert replacement for an object of a class that the reader does not support.
 
     Attributes:
-        name: Dotted name of the class or function, as the file states it.
-        args: Arguments it would have been called with, a tuple.
-        state: State it would have been given, or None.
-        items: Members it would have been filled with: values, or pairs of key and value.
+        name: Dotted name of the class or function, as in the file.
+        args: Arguments of the call.
+        state: State that the object would have been given, or None.
+        items: Items that would have been added to the object: values, or pairs of key and value.
     """
 
     __slots__ = ("args", "items", "name", "state")
 
-    def __init__(self, name, args=()):
+    def __init__(self, name: str, args: tuple = ()) -> None:
         self.name = name
         self.args = args
-        self.state = None
-        self.items = []
+        self.state: Any = None
+        self.items: list[Any] = []
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         """Records the state."""
         self.state = state
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<stand-in for {shown(self.name)}>"
 
 
-def shown(value):
+def shown(value: object) -> str:
     """A value in a message: one line, short, without control characters."""
     if isinstance(value, str):
         return repr(value[:80]) if not value.isascii() or not value.isprintable() else value[:80]
@@ -56,8 +64,8 @@ def shown(value):
     return f"a value of type {type(value).__name__}"
 
 
-def check_key(key):
-    """Refuses dict keys that are unhashable or slow to hash.
+def check_key(key: object) -> None:
+    """Rejects dict keys that are unhashable or slow to hash.
 
     Raises:
         CheckpointError: For such a key.
@@ -66,29 +74,29 @@ def check_key(key):
     if len(parts) > MAX_KEY_LENGTH:
         raise CheckpointError(f"a dict key is a tuple of {len(parts)} values.")
     for part in parts:
-        is_integer = type(part) is int
-        if is_integer and part.bit_length() > MAX_KEY_BITS:
-            raise CheckpointError(f"a dict key is an integer of {part.bit_length()} bits.")
-        if not is_integer and not isinstance(part, (*_SCALARS, Name, StandIn)):
+        if type(part) is int:
+            if part.bit_length() > MAX_KEY_BITS:
+                raise CheckpointError(f"a dict key is an integer of {part.bit_length()} bits.")
+        elif not isinstance(part, (*_SCALARS, Name, StandIn)):
             raise CheckpointError(f"a dict key is {shown(part)}.")
 
 
 class PlainValues:
     """Turns values of a pickle into a tree of dicts, lists, scalars, arrays and stand-ins.
 
-    A pickle of a kilobyte can describe lists that refer to each other, which a reader of the tree
-    (or `json.dump`) would walk for ever: size and depth of the tree are limited.
+    A pickle of a kilobyte can describe lists that contain each other, which `json.dump` or any
+    other reader would walk forever. So the size and depth of the tree are limited.
 
     Args:
-        limit: How many values the tree may hold.
-        array: Function that gives the array a tensor or pickled array stands for, or None.
+        limit: Maximum number of values in the tree.
+        array: Function that returns the array of a tensor or pickled array, or None.
     """
 
-    def __init__(self, limit, array):
+    def __init__(self, limit: int, array: Callable[[Any], np.ndarray | None]) -> None:
         self._left = limit
         self._array = array
 
-    def plain(self, value, depth=0):
+    def plain(self, value: Any, depth: int = 0) -> Any:
         """The tree of one value. Tuples become lists, as in JSON.
 
         Raises:
@@ -96,7 +104,7 @@ class PlainValues:
         """
         self._left -= 1
         if self._left < 0:
-            raise CheckpointError("'meta' refers to itself or repeats its parts without end.")
+            raise CheckpointError("'meta' contains itself or repeats its parts endlessly.")
         if depth > MAX_DEPTH:
             raise CheckpointError(f"'meta' is nested more than {MAX_DEPTH} levels deep.")
         if isinstance(value, (*_SCALARS, int)):

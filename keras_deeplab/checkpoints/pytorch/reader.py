@@ -1,13 +1,17 @@
-"""PyTorch checkpoints without PyTorch: `keras_deeplab.read_torch_checkpoint`.
+"""Reading PyTorch checkpoints without PyTorch: `keras_deeplab.read_torch_checkpoint`.
 
-The pickle within is read by a machine of our own that executes nothing (`pickle_machine.py`).
+The pickle in the file is read by an interpreter that executes nothing (`pickle_machine.py`).
 Tensors are views of the memory-mapped file.
 """
 
 import dataclasses
 import mmap
 import pathlib
+from typing import Any, BinaryIO
 
+import numpy as np
+
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.pytorch.containers import open_container
 from keras_deeplab.checkpoints.pytorch.known_calls import PickledArray, known_calls
@@ -15,44 +19,43 @@ from keras_deeplab.checkpoints.pytorch.memory_budget import MemoryBudget
 from keras_deeplab.checkpoints.pytorch.pickled_values import PlainValues, shown
 from keras_deeplab.checkpoints.pytorch.tensors import TENSOR_CALLS, TensorReader, TensorReference
 
-WRAPPER_PREFIX = "module."  # of networks saved from within DataParallel
+WRAPPER_PREFIX = "module."  # added by DataParallel
 MIN_META_VALUES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class TorchCheckpoint:
-    """What a checkpoint file holds.
+    """Content of a checkpoint file.
 
     Attributes:
-        state_dict: Dict of parameter names to NumPy arrays in PyTorch layout.
-        meta: Dict of metadata: dicts, lists, scalars, arrays, and stand-ins with `name`, `args`,
-            `state` and `items` for objects of other classes. Empty for a bare state dict.
+        state_dict: Arrays in PyTorch layout by parameter name.
+        meta: Metadata: dicts, lists, scalars, arrays, and stand-ins with `name`, `args`, `state`
+            and `items` for objects of other classes. Empty for a bare state dict.
     """
 
-    state_dict: dict
-    meta: dict
+    state_dict: dict[str, np.ndarray]
+    meta: dict[Any, Any]
 
 
-def read_torch_checkpoint(path):
-    """Reads a `.pth` file as `torch.save` writes it, without PyTorch.
+def read_torch_checkpoint(path: StrPath) -> TorchCheckpoint:
+    """Reads a `.pth` file written by `torch.save`, without PyTorch.
 
-    Nothing in the file is executed or imported: classes and functions other than those that make
-    up tensors, dicts and NumPy values become inert stand-ins. Both formats are read, that of
-    PyTorch 1.6 and later and the one before it.
+    Nothing in the file is executed or imported: classes and functions other than those of tensors,
+    dicts and NumPy values become inert stand-ins. Reads both formats: that of PyTorch 1.6 and
+    later, and the legacy format.
 
     Args:
         path: The file: a dict with the key `"state_dict"`, as mmcv and mmengine save it, or a bare
-            state dict. Other members, such as the state of the optimizer, are left unread.
+            state dict. Other entries, such as the state of the optimizer, are not read.
 
     Returns:
-        A `TorchCheckpoint`. The arrays of its `state_dict` are read-only views of the
-        memory-mapped file, which must not be overwritten while they are in use; copy one to change
-        it. A leading `module.` is taken off the names. Dtypes that NumPy lacks are widened:
-        bfloat16 and float8 to float32, complex32 to complex64.
+        The arrays of `state_dict` are read-only views of the memory-mapped file. Do not overwrite
+        the file while they are in use, and copy an array before changing it. A leading `module.` is
+        removed from the names. Dtypes that NumPy lacks are widened: bfloat16 and float8 to float32,
+        complex32 to complex64.
 
     Raises:
-        CheckpointError: Names the file and what is wrong with it: missing, damaged, of another
-            kind, or made to do harm.
+        CheckpointError: When the file is missing, damaged, malicious or of another format.
     """
     path = pathlib.Path(path)
     try:
@@ -65,10 +68,10 @@ def read_torch_checkpoint(path):
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _read(file):
+def _read(file: BinaryIO) -> TorchCheckpoint:
     try:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except ValueError as error:  # how mmap refuses an empty file
+    except ValueError as error:  # mmap raises it for an empty file
         raise CheckpointError("the file is empty.") from error
     budget = MemoryBudget(len(data))
     calls = known_calls(budget) | TENSOR_CALLS
@@ -81,17 +84,17 @@ def _read(file):
     return TorchCheckpoint(_state_dict(tensors, reader), values.plain(meta))
 
 
-def _parts(value):
-    """Tensors and metadata of what the file holds."""
+def _parts(value: object) -> tuple[dict, dict]:
+    """Tensors and metadata in the content of the file."""
     if not isinstance(value, dict):
         raise CheckpointError(
-            f"it holds {shown(value)}, not a dict. Save the state dict of the network, not the "
-            "network itself."
+            f"the content is {shown(value)}, not a dict. Save the state dict of the network, not "
+            "the network itself."
         )
     if "state_dict" not in value:
         if value and not any(isinstance(item, TensorReference) for item in value.values()):
             keys = ", ".join(shown(key) for key in list(value)[:8])
-            raise CheckpointError(f"it holds neither 'state_dict' nor tensors, but: {keys}.")
+            raise CheckpointError(f"neither 'state_dict' nor tensors found, only: {keys}.")
         return value, {}
     tensors, meta = value["state_dict"], value.get("meta")
     if not isinstance(tensors, dict):
@@ -101,16 +104,18 @@ def _parts(value):
     return tensors, meta or {}
 
 
-def _state_dict(tensors, reader):
-    arrays = {}
+def _state_dict(tensors: dict, reader: TensorReader) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         if not isinstance(name, str):
-            raise CheckpointError(f"a tensor is named by {shown(name)}, not by text.")
+            raise CheckpointError(f"the name of a tensor is {shown(name)}, not a string.")
         if not isinstance(tensor, TensorReference):
             raise CheckpointError(f"{shown(name)} is {shown(tensor)}, not a plain tensor.")
         short = name.removeprefix(WRAPPER_PREFIX)
         if short in arrays:
-            raise CheckpointError(f"{shown(short)} is there with and without {WRAPPER_PREFIX!r}.")
+            raise CheckpointError(
+                f"{shown(short)} occurs twice, with and without the prefix {WRAPPER_PREFIX!r}."
+            )
         try:
             arrays[short] = reader.read(tensor)
         except CheckpointError as error:
@@ -118,7 +123,7 @@ def _state_dict(tensors, reader):
     return arrays
 
 
-def _array(value, reader):
+def _array(value: object, reader: TensorReader) -> np.ndarray | None:
     if isinstance(value, TensorReference):
         return reader.read(value)
     return value.array if isinstance(value, PickledArray) else None

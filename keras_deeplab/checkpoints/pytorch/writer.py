@@ -1,31 +1,35 @@
-"""A state dict as a `.pth` file that PyTorch loads with `weights_only=True`.
+"""Writing a state dict as a `.pth` file that PyTorch loads with `weights_only=True`.
 
 The zip format of `torch.save` (PyTorch 1.6 and later): a pickle that describes the tensors, and one
-stored entry per tensor with its bytes. The few pickle opcodes needed are written out here, since
-Python's own pickler would need the classes of PyTorch to name them.
+stored entry per tensor with its bytes. The pickle opcodes are written out here because Python's
+own pickler needs the classes of PyTorch to name them.
 """
 
 import pickle
 import zipfile
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from keras_deeplab._internal.files import atomic_write
+from keras_deeplab._internal.files import StrPath, atomic_write
 from keras_deeplab.checkpoints.errors import CheckpointError
 
-ROOT = "archive"  # the folder within the zip; PyTorch takes any name
+ROOT = "archive"  # the folder within the zip; PyTorch accepts any name
 STORAGES = {"float32": "FloatStorage", "float16": "HalfStorage", "int64": "LongStorage"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same weights give the same file
 
 
-def write_torch_checkpoint(path, state_dict, meta=None):
-    """Writes `{"meta": meta, "state_dict": state_dict}` as PyTorch's zip format.
+def write_torch_checkpoint(
+    path: StrPath, state_dict: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None
+) -> None:
+    """Writes `{"meta": meta, "state_dict": state_dict}` in PyTorch's zip format.
 
     Args:
-        path: Target, usually ending in `.pth`. It appears whole or not at all.
-        state_dict: Mapping of reference names to arrays of float32, float16 or int64.
-        meta: Mapping of names to text, numbers and lists of them; mmsegmentation looks for
-            `CLASSES` and `PALETTE` here.
+        path: Target, usually ending in `.pth`; written atomically.
+        state_dict: Reference names to arrays of float32, float16 or int64.
+        meta: Names to strings, numbers and lists of them; mmsegmentation looks for `CLASSES` and
+            `PALETTE` here.
 
     Raises:
         CheckpointError: For an array of another dtype; names it.
@@ -33,9 +37,9 @@ def write_torch_checkpoint(path, state_dict, meta=None):
     for name, array in state_dict.items():
         if str(array.dtype) not in STORAGES:
             raise CheckpointError(
-                f"{name} is {array.dtype}; a .pth file is written of {', '.join(STORAGES)}."
+                f"{name} is {array.dtype}; a .pth file can have {', '.join(STORAGES)}."
             )
-    with atomic_write(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, "data.pkl", _pickle(state_dict, meta or {}))
         _add(archive, "byteorder", b"little")
         for index, array in enumerate(state_dict.values()):
@@ -44,11 +48,11 @@ def write_torch_checkpoint(path, state_dict, meta=None):
         _add(archive, "version", b"3\n")
 
 
-def _add(archive, name, content):
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(f"{ROOT}/{name}", EPOCH), content)
 
 
-def _pickle(state_dict, meta):
+def _pickle(state_dict: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> bytes:
     stream = [pickle.PROTO, b"\x02", pickle.EMPTY_DICT, pickle.MARK]
     stream += [_value("meta"), _value(meta), _value("state_dict"), _ordered_dict(), pickle.MARK]
     for index, (name, array) in enumerate(state_dict.items()):
@@ -57,7 +61,7 @@ def _pickle(state_dict, meta):
     return b"".join(stream)
 
 
-def _tensor(index, array):
+def _tensor(index: int, array: np.ndarray) -> bytes:
     """`torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`."""
     strides = [stride // array.itemsize for stride in np.empty(array.shape, array.dtype).strides]
     storage = (
@@ -84,14 +88,14 @@ def _tensor(index, array):
     )
 
 
-def _ordered_dict():
+def _ordered_dict() -> bytes:
     return _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
 
 
-def _global(module, name):
+def _global(module: str, name: str) -> bytes:
     return pickle.GLOBAL + f"{module}\n{name}\n".encode()
 
 
-def _value(value):
-    """Opcodes that push a plain value: Python's own, without frame and stop."""
+def _value(value: object) -> bytes:
+    """Opcodes that push a plain value: those of Python's pickler, without header and stop."""
     return pickle.dumps(value, protocol=2)[2:-1]

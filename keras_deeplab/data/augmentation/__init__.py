@@ -1,1 +1,1 @@
-"""Training batches: resize, crop, flip, photometric distortion, strong augmentation."""
+"""Augmented training batches: resize, crop, flip, photometric distortion, strong augmentation."""

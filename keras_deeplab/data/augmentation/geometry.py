@@ -1,40 +1,48 @@
 """Random crop, flip, rotation and padding of an image and its label map.
 
-Every function is stateless: the same seed gives the same result, in any order and in parallel.
+All functions are stateless: the same seed gives the same result, in any order and in parallel.
 Images are `(H, W, C)` uint8 or float32, label maps `(H, W)` uint8.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from keras_deeplab.data.augmentation.resize import bilinear_window, keep_ratio_size, nearest_window
 from keras_deeplab.data.class_table import IGNORE_INDEX
 
-REDRAWS = 10  # of a crop in which one class dominates (reference: RandomCrop)
+REDRAWS = 10  # of a crop that one class dominates (mmsegmentation's RandomCrop)
 
 
 def random_crop_of_resized(
-    image, label, seed, *, crop, base_size, scale_range, max_class_share=0.75
-):
-    """A crop of the image resized by a random ratio, without resizing the rest of it.
+    image: tf.Tensor,
+    label: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    crop: int,
+    base_size: tuple[int, int] | None,
+    scale_range: tuple[float, float],
+    max_class_share: float = 0.75,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resizes an image by a random ratio and takes a random crop of it.
 
-    The values are those of resizing the whole picture and cropping after: only the pixels of the
-    crop are computed.
+    Only the pixels of the crop are computed. They are the same as those of resizing the whole image
+    and then cropping.
 
     Args:
         image: `(H, W, C)` uint8 or float32.
         label: `(H, W)` uint8.
         seed: Two integers.
-        crop: Side of the crop in pixels; a smaller picture is kept whole.
-        base_size: Long and short side that ratio 1 resizes to, keeping the picture's own ratio, or
-            `None` for the picture's own size.
+        crop: Side of the crop in pixels; a smaller image is not cropped.
+        base_size: Long and short side that an image is resized to at ratio 1, keeping its aspect
+            ratio, or `None` for the image's size.
         scale_range: Lowest and highest ratio, for example `(0.5, 2.0)`.
-        max_class_share: A crop is drawn again, up to 10 times, while it holds fewer than two
-            classes or one class covers this share of its labelled pixels or more. The last draw
-            is kept.
+        max_class_share: A crop is drawn again, up to 10 times, while it has fewer than two classes
+            or one class covers at least this share of its labelled pixels. The last draw is kept.
 
     Returns:
         `(window, label)`: `(crop, C, crop)`, to be transposed with `resize.to_hwc`, and the label
-        map of at most `crop` pixels a side.
+        map of at most `crop` pixels per side.
     """
     ratio_seed, crop_seed = tf.unstack(tf.random.split(seed, 2))
     ratio = tf.random.stateless_uniform([], ratio_seed, *scale_range, dtype=tf.float64)
@@ -61,7 +69,7 @@ def random_crop_of_resized(
     return bilinear_window(image, new, corners[index], crop), window
 
 
-def _is_mixed(label, max_class_share):
+def _is_mixed(label: tf.Tensor, max_class_share: float) -> tf.Tensor:
     counts = tf.raw_ops.DenseBincount(
         input=tf.cast(tf.reshape(label, [-1]), tf.int32),
         size=IGNORE_INDEX + 1,
@@ -72,8 +80,8 @@ def _is_mixed(label, max_class_share):
     return tf.logical_and(tf.math.count_nonzero(counts) > 1, share < max_class_share)
 
 
-def random_flip(image, label, seed):
-    """Mirrors left and right with probability 0.5."""
+def random_flip(image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Flips horizontally with probability 0.5."""
     flip = tf.random.stateless_uniform([], seed) < 0.5
     return tf.cond(
         flip,
@@ -82,21 +90,23 @@ def random_flip(image, label, seed):
     )
 
 
-def random_right_angle(image, label, seed):
-    """Turns by 0, 90, 180 or 270 degrees: from above, no direction is up."""
+def random_right_angle(
+    image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rotates by 0, 90, 180 or 270 degrees: nadir images have no upright orientation."""
     turns = tf.random.stateless_uniform([], seed, 0, 4, dtype=tf.int32)
     return tf.image.rot90(image, turns), tf.image.rot90(label[..., tf.newaxis], turns)[..., 0]
 
 
-def pad_to(image, label, crop, color):
+def pad_to(
+    image: tf.Tensor, label: tf.Tensor, crop: int, color: Sequence[int]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Pads right and bottom to `crop` x `crop`: the image with a colour, the label with 255."""
     rows, columns = tf.unstack(tf.shape(label))
-    color = tf.cast(color, image.dtype)
-    right = tf.broadcast_to(color, [rows, crop - columns, color.shape[0]])
-    below = tf.broadcast_to(color, [crop - rows, crop, color.shape[0]])
+    fill, bands = tf.cast(color, image.dtype), len(color)
+    right = tf.broadcast_to(fill, [rows, crop - columns, bands])
+    below = tf.broadcast_to(fill, [crop - rows, crop, bands])
     image = tf.concat([tf.concat([image, right], 1), below], 0)
     padding = [[0, crop - rows], [0, crop - columns]]
     label = tf.pad(label, padding, constant_values=IGNORE_INDEX)
-    return tf.ensure_shape(image, (crop, crop, color.shape[0])), tf.ensure_shape(
-        label, (crop, crop)
-    )
+    return tf.ensure_shape(image, (crop, crop, bands)), tf.ensure_shape(label, (crop, crop))

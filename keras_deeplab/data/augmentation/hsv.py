@@ -1,28 +1,33 @@
 """Saturation and hue of RGB bands 0..255, with the integer HSV of OpenCV or without rounding.
 
 Bands are a list of three float32 tensors of one shape. With `integers` they are whole numbers and
-go through OpenCV's 8-bit HSV: value and saturation 0..255, hue 0..179, both rounded, and back to
-RGB, cut off. OpenCV divides by tables, which takes a few ties to the other side.
+are converted to OpenCV's 8-bit HSV (value and saturation 0..255, hue 0..179, saturation and hue
+rounded) and back to truncated RGB. OpenCV divides by lookup tables, which rounds a few ties the
+other way.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 
-def adjust_saturation(bands, factor, integers):
-    """Multiplies the saturation by `factor`, clipped to 1; hue and value stay."""
+def adjust_saturation(
+    bands: Sequence[tf.Tensor], factor: tf.Tensor, integers: bool
+) -> list[tf.Tensor]:
+    """Multiplies the saturation by `factor`, clipped to 1; hue and value do not change."""
     hue, saturation, value = _to_hsv(bands, integers)
     saturation = tf.minimum(saturation * factor, 255.0)
     return _to_rgb(hue, tf.floor(saturation) if integers else saturation, value, integers)
 
 
-def adjust_hue(bands, delta, integers):
-    """Turns the hue by `delta` of 180 steps around the circle; saturation and value stay."""
+def adjust_hue(bands: Sequence[tf.Tensor], delta: tf.Tensor, integers: bool) -> list[tf.Tensor]:
+    """Rotates the hue by `delta` of 180 steps; saturation and value do not change."""
     hue, saturation, value = _to_hsv(bands, integers)
     hue += delta
     return _to_rgb(hue - 180.0 * tf.floor(hue / 180.0), saturation, value, integers)
 
 
-def _to_hsv(bands, integers):
+def _to_hsv(bands: Sequence[tf.Tensor], integers: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     red, green, blue = bands
     value = tf.maximum(tf.maximum(red, green), blue)
     chroma = value - tf.minimum(tf.minimum(red, green), blue)
@@ -38,9 +43,11 @@ def _to_hsv(bands, integers):
     return tf.where(hue < 0.0, hue + 180.0, hue), saturation, value
 
 
-def _to_rgb(hue, saturation, value, integers):
+def _to_rgb(
+    hue: tf.Tensor, saturation: tf.Tensor, value: tf.Tensor, integers: bool
+) -> list[tf.Tensor]:
     sector, chroma = hue / 30.0, value * saturation / 255.0
-    # How far a band lies below the value: 0 in two sectors, the chroma in two, sloping between.
+    # A band is below the value by a share of the chroma: 0 or 1 in two sectors each, else linear.
     red = 2.0 - tf.abs(sector - 3.0)
     green = tf.abs(sector - 2.0) - 1.0
     blue = tf.abs(sector - 4.0) - 1.0

@@ -1,12 +1,13 @@
 """Photometric distortion of an image, in the order and strength of the reference.
 
-Brightness; contrast here or last (a coin toss); saturation; hue. Each happens with probability
-0.5. As in the reference, a uint8 image is clipped and cut off to integers after each step, and
-saturation and hue go through OpenCV's integer HSV. A float32 image is clipped to 0..255 and never
-rounded.
+Brightness; contrast, either here or last (at random); saturation; hue. Each is applied with
+probability 0.5. As in the reference, a uint8 image is clipped and truncated to integers after each
+step, and saturation and hue use OpenCV's integer HSV. A float32 image is clipped to 0..255 and
+never rounded.
 """
 
 import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -15,16 +16,16 @@ from keras_deeplab.data.augmentation.hsv import adjust_hue, adjust_saturation
 BRIGHTNESS = (-32.0, 32.0)  # added, of 255
 CONTRAST = (0.5, 1.5)  # factor
 SATURATION = (0.5, 1.5)  # factor
-HUE = (-18.0, 18.0)  # added and cut down to an integer, of 180 steps: -18..17
+HUE = (-18.0, 18.0)  # added, of 180 steps, rounded down: -18..17
 
 
-def random_photometric_distortion(window, seed):
+def random_photometric_distortion(window: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Distorts an image; the same seed gives the same result.
 
     Args:
-        window: `(W, C, H)` uint8, or float32 0..255, of known shape: the arithmetic is compiled for
-            it. Saturation and hue are left out unless there are 3 bands, taken as RGB; brightness
-            and contrast apply to all.
+        window: `(W, C, H)` uint8, or float32 0..255, of static shape, for which the arithmetic is
+            compiled. Saturation and hue need 3 bands, treated as RGB; brightness and contrast
+            apply to any number.
         seed: Two integers.
 
     Returns:
@@ -35,7 +36,7 @@ def random_photometric_distortion(window, seed):
     low, high = zip(BRIGHTNESS, CONTRAST, SATURATION, HUE, strict=True)
     strengths = tf.random.stateless_uniform([4], strength_seed, low, high)
     distort = functools.partial(_distort, window, coins[:3], strengths)
-    # A kernel for each need: saturation and hue take far longer than the rest.
+    # One kernel per combination: saturation and hue take far longer than the rest.
     kernels = [
         functools.partial(distort, saturate=saturate, shift_hue=shift_hue)
         for saturate in (False, True)
@@ -45,8 +46,10 @@ def random_photometric_distortion(window, seed):
     return tf.stack(tf.switch_case(needed, kernels), axis=1)
 
 
-@tf.function(jit_compile=True)  # one pass over the pixels instead of one for each operation
-def _distort(window, coins, strengths, *, saturate, shift_hue):
+@tf.function(jit_compile=True)  # one pass over the pixels instead of one per operation
+def _distort(
+    window: tf.Tensor, coins: tf.Tensor, strengths: tf.Tensor, *, saturate: bool, shift_hue: bool
+) -> list[tf.Tensor]:
     contrast_first, brighten, contrast = tf.unstack(coins)
     delta, factor, saturation, hue = tf.unstack(strengths)
     integers = window.dtype == tf.uint8
@@ -63,20 +66,24 @@ def _distort(window, coins, strengths, *, saturate, shift_hue):
     if shift_hue and len(bands) == 3:
         bands = adjust_hue(bands, tf.floor(hue), integers)
     bands = sometimes(contrast & ~contrast_first, adjust_contrast, bands, factor)
-    # Stacked in here, each band would compute the arithmetic of all three.
+    # Not stacked here: XLA would compute all three bands for each of them.
     return [tf.cast(band, window.dtype) for band in bands]
 
 
-def adjust_brightness(bands, delta, integers):
-    """Adds `delta`, clipped to 0..255; cut off to integers if `integers`."""
+def adjust_brightness(
+    bands: Sequence[tf.Tensor], delta: tf.Tensor, integers: bool
+) -> list[tf.Tensor]:
+    """Adds `delta` and clips to 0..255; truncates to integers if `integers`."""
     return [_clip(band + delta, integers) for band in bands]
 
 
-def adjust_contrast(bands, factor, integers):
-    """Multiplies by `factor`, clipped to 0..255; cut off to integers if `integers`."""
+def adjust_contrast(
+    bands: Sequence[tf.Tensor], factor: tf.Tensor, integers: bool
+) -> list[tf.Tensor]:
+    """Multiplies by `factor` and clips to 0..255; truncates to integers if `integers`."""
     return [_clip(band * factor, integers) for band in bands]
 
 
-def _clip(band, integers):
+def _clip(band: tf.Tensor, integers: bool) -> tf.Tensor:
     band = tf.clip_by_value(band, 0.0, 255.0)
     return tf.floor(band) if integers else band

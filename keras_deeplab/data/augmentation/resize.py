@@ -1,23 +1,24 @@
-"""Windows of a resized picture, computed without resizing the rest of it.
+"""Windows of a resized image, computed without resizing the rest of it.
 
-The arithmetic is that of OpenCV's `resize` with half-pixel centres and no antialiasing. Images are
+The arithmetic matches OpenCV's `resize` with half-pixel centres and no antialiasing. Images are
 `(H, W, C)` uint8 or float32, label maps `(H, W)` uint8.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-# OpenCV's fixed-point sums drop bits before they are rounded: an eighth of a level on average.
+# OpenCV's fixed-point sums lose bits before rounding: an eighth of a level on average.
 ROUNDING = 0.5 - 0.125
 
 
-def keep_ratio_size(old, scale):
-    """The size that fits a picture into a scale and keeps its ratio.
+def keep_ratio_size(old: tf.Tensor | Sequence[int], scale: tf.Tensor | Sequence[int]) -> tf.Tensor:
+    """The size of an image resized to fit into a scale, keeping its aspect ratio.
 
     Args:
         old: Height and width, two integers.
-        scale: Two integers in either order, the longest long side and the longest short side.
+        scale: Two integers in any order: the limits of the long and of the short side.
 
     Returns:
         `(2,)` int32, height and width: `int(side * f + 0.5)`, at least 1, with
@@ -30,17 +31,19 @@ def keep_ratio_size(old, scale):
     return tf.maximum(tf.cast(old * factor + 0.5, tf.int32), 1)
 
 
-def nearest_window(label, new, corner, size):
+def nearest_window(
+    label: tf.Tensor, new: tf.Tensor, corner: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
     """A window of a label map resized to `new`: pixel `floor(x * old / new)` of the old one.
 
     Args:
         label: `(H, W)` uint8.
         new: Height and width of the resized map.
-        corner: Top and left of the window in it.
+        corner: First row and column of the window in the resized map.
         size: Height and width of the window.
 
     Returns:
-        `size` uint8.
+        uint8 of shape `size`.
     """
     old = tf.shape(label)
     for axis in (0, 1):
@@ -50,54 +53,54 @@ def nearest_window(label, new, corner, size):
     return label
 
 
-def bilinear_window(image, new, corner, side):
+def bilinear_window(image: tf.Tensor, new: tf.Tensor, corner: tf.Tensor, side: int) -> tf.Tensor:
     """A square window of an image resized to `new`, bilinear.
 
-    A uint8 image is rounded as OpenCV's fixed-point arithmetic rounds on average: more than nine
-    pixels in ten are equal, the others one level off.
+    A uint8 image is rounded as OpenCV's fixed-point arithmetic does on average: more than 90 % of
+    the pixels are equal, the others differ by one level.
 
     Args:
         image: `(H, W, C)` uint8 or float32.
         new: Height and width of the resized image.
-        corner: Top and left of the window in it.
-        side: Side of the window, a Python integer: the arithmetic is compiled once for it. Beyond
-            the resized image its edge is repeated.
+        corner: First row and column of the window in the resized image.
+        side: Side of the window, for which the arithmetic is compiled once. Outside the resized
+            image its edge is repeated.
 
     Returns:
-        `(side, C, side)` of the image's dtype: columns, bands, rows; see `to_hwc`. A long run of
-        pixels of one band is what a processor is fastest with.
+        `(side, C, side)` of the image's dtype: columns, bands, rows; see `to_hwc`. In this layout
+        the pixels of a band are contiguous, which is fastest to process.
     """
     shape, bands = tf.shape(image), image.shape[-1]
     rows, columns = (_taps(shape[i], new[i], corner[i], side) for i in (0, 1))
-    # Only what the window needs of a picture that may be far larger.
+    # Only the part of the image that the window needs.
     image = image[rows.first : rows.last + 1, columns.first : columns.last + 1]
     width = tf.shape(image)[1]
     image = tf.reshape(image, [-1, width * bands])
     neighbours = []
     for row_index in (rows.low, rows.high):
-        # Rows are gathered in long runs; the transposition makes rows of the columns.
-        turned = tf.transpose(tf.gather(image, row_index))
-        turned = tf.reshape(turned, [width, bands * side])
+        # Gathering contiguous rows is fast; the transposition turns columns into rows.
+        transposed = tf.transpose(tf.gather(image, row_index))
+        transposed = tf.reshape(transposed, [width, bands * side])
         for column_index in (columns.low, columns.high):
-            neighbours.append(tf.gather(turned, column_index))
+            neighbours.append(tf.gather(transposed, column_index))
     neighbours = [tf.reshape(values, [side, bands, side]) for values in neighbours]
     return _blend(neighbours, rows.weight, columns.weight)
 
 
-def to_hwc(window, size):
+def to_hwc(window: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """The first `size` rows and columns, `(H, W, C)`, of a window `(columns, C, rows)`."""
     columns, bands, rows = window.shape
-    # Of two dimensions, a transposition is twice as fast as of three.
-    turned = tf.transpose(tf.reshape(window, [columns * bands, rows]))
-    return tf.reshape(turned, [rows, columns, bands])[: size[0], : size[1]]
+    # Transposing two dimensions is twice as fast as three.
+    transposed = tf.transpose(tf.reshape(window, [columns * bands, rows]))
+    return tf.reshape(transposed, [rows, columns, bands])[: size[0], : size[1]]
 
 
 class Taps(NamedTuple):
-    """Where the pixels of a window come from along one axis.
+    """Source pixels of a window along one axis.
 
     Attributes:
-        first: The first source pixel of all, from which `low` and `high` count.
-        last: The last source pixel of all.
+        first: First source pixel of the window; `low` and `high` count from it.
+        last: Last source pixel of the window.
         low: For each pixel of the window, the first of its two source pixels.
         high: The second.
         weight: Weight of the second, float32.
@@ -110,7 +113,7 @@ class Taps(NamedTuple):
     weight: tf.Tensor
 
 
-def _taps(old, new, corner, side):
+def _taps(old: tf.Tensor, new: tf.Tensor, corner: tf.Tensor, side: int) -> Taps:
     step = tf.cast(old, tf.float64) / tf.cast(new, tf.float64)
     center = (tf.cast(corner + tf.range(side), tf.float64) + 0.5) * step - 0.5
     center = tf.clip_by_value(center, 0.0, tf.cast(old - 1, tf.float64))
@@ -120,8 +123,10 @@ def _taps(old, new, corner, side):
     return Taps(low[0], high[-1], low - low[0], high - low[0], weight)
 
 
-@tf.function(jit_compile=True)  # one pass over the pixels instead of one for each operation
-def _blend(neighbours, row_weight, column_weight):
+@tf.function(jit_compile=True)  # one pass over the pixels instead of one per operation
+def _blend(
+    neighbours: Sequence[tf.Tensor], row_weight: tf.Tensor, column_weight: tf.Tensor
+) -> tf.Tensor:
     """Blends top left, top right, bottom left and bottom right, each `(columns, C, rows)`."""
     top_left, top_right, bottom_left, bottom_right = (tf.cast(x, tf.float32) for x in neighbours)
     left = top_left + (bottom_left - top_left) * row_weight

@@ -1,30 +1,37 @@
 """A `tensorflow_datasets` builder for images that are published with a label of the same size."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import operator
 import pathlib
-import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
 from keras_deeplab.data.datasets.cutting import check_sizes, cut_scenes
-from keras_deeplab.data.datasets.scenes import find_scenes, image_size
+from keras_deeplab.data.datasets.scenes import Scene, Split, find_scenes, image_size
 from keras_deeplab.data.datasets.source_files import SourceFiles, files_below
+from keras_deeplab.data.datasets.spec import Archive, DatasetSpec
 from keras_deeplab.data.files.grid import count_windows
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
 
 
 @dataclasses.dataclass(eq=False)
 class TileConfig(tfds.core.BuilderConfig):
-    """How the originals are cut.
+    """How the originals are tiled.
 
     Args:
         size: Side of a tile in pixels, `None` for whole images.
         step: Pixels from one tile to the next.
-        pad: Whether images smaller than a tile are filled up to its size.
-        tiles: Tiles of each split that the whole published data set gives.
+        pad: Whether images smaller than a tile are padded to its size.
+        tiles: Number of tiles in each split of the complete dataset.
     """
 
     size: int | None = None
@@ -33,58 +40,60 @@ class TileConfig(tfds.core.BuilderConfig):
     tiles: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Builder of a data set that is images and labels in files of their own.
+class LabelledScenes(  # type: ignore[call-arg]  # mypy does not see tfds's __init_subclass__
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
+    """Builder of a dataset with images and labels in separate files.
 
-    A subclass states `SPEC` and `BUILDER_CONFIGS` and implements `archives`, `splits`, `locate`
-    and `decode`; what these get and return is said at `find_scenes` and `cut_scenes`.
+    A subclass defines `SPEC` and `BUILDER_CONFIGS` and implements `archives`, `splits`, `locate`
+    and `decode`; see `find_scenes` and `cut_scenes` for their arguments and results.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: typing.ClassVar = {"1.0.0": "First release."}
-    SPEC = None
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    SPEC: DatasetSpec
 
-    def archives(self):
-        """`Archive`s that this config needs."""
+    def archives(self) -> Sequence[Archive]:
+        """Downloads that this config needs."""
         raise NotImplementedError
 
-    def splits(self):
+    def splits(self) -> dict[str, Split]:
         """Scenes of each split of this config."""
         raise NotImplementedError
 
-    def locate(self, parts):
+    def locate(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
         """Kind and scene of a file."""
         raise NotImplementedError
 
-    def decode(self, raster, rows, name):
-        """Label map of rows of a label."""
+    def decode(self, raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
+        """Label map of some rows of a label."""
         raise NotImplementedError
 
-    def files(self, dl_manager):
+    def files(self, dl_manager: tfds.download.DownloadManager) -> dict[str, pathlib.Path]:
         """Name to path of the downloaded files: those in the folder of manual downloads.
 
         Raises:
-            ValueError: When that folder does not exist or is empty; says what belongs there.
+            ValueError: When that folder is missing or empty; says what to put there.
         """
         try:
             return files_below(dl_manager.manual_dir)
         except AssertionError as error:  # of tfds, with MANUAL_DOWNLOAD_INSTRUCTIONS
             raise ValueError(str(error)) from error
 
-    def plan(self, paths):
-        """Finds the scenes of each split among downloaded files; cuts nothing.
+    def plan(self, paths: Mapping[str, pathlib.Path]) -> dict[str, list[Scene]]:
+        """Finds the scenes of each split among downloaded files, without tiling them.
 
         Args:
-            paths: Name to path, as `files_below` gives it.
+            paths: Name to path, see `files_below`.
 
         Returns:
-            Split name to list of `Scene`.
+            Scenes by split name.
 
         Raises:
             ValueError: See `find_scenes`.
         """
         archives = self.archives()
-        # Kept with the builder: what is unpacked from a zip in a zip is removed with it.
+        # An attribute, so that files unpacked from nested zips exist as long as the builder.
         self._sources = SourceFiles(
             paths, work_dir=self._work_dir(), nested=[archive.name for archive in archives]
         )
@@ -92,10 +101,10 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self._sources, self.locate, self.splits(), spec=self.SPEC, archives=archives
         )
 
-    def count_tiles(self, scene):
-        """Number of examples that a scene will give, and its pixels.
+    def count_tiles(self, scene: Scene) -> tuple[int, int]:
+        """Number of tiles of a scene, and its number of pixels.
 
-        Reads the headers of both files, which in a zip may lie behind all of their content.
+        Reads the headers of both files, which in a zip may require unpacking the whole file.
 
         Raises:
             ValueError: When image and label differ in size.
@@ -106,7 +115,7 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         size = config.size or max(width, height)
         return count_windows(height, width, size, config.step or size), height * width
 
-    def _info(self):
+    def _info(self) -> tfds.core.DatasetInfo:
         spec = self.SPEC
         return tfds.core.DatasetInfo(
             builder=self,
@@ -119,9 +128,9 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                         labels=list(spec.classes.names),
                         encoding_format="png",
                     ),
-                    "scene": tfds.features.Text(doc="Original that the tile was cut from."),
-                    "row": tfds.features.Scalar(np.int64, doc="First row of the tile in it."),
-                    "column": tfds.features.Scalar(np.int64, doc="First column of the tile in it."),
+                    "scene": tfds.features.Text(doc="Scene of the tile."),
+                    "row": tfds.features.Scalar(np.int64, doc="First row in the scene."),
+                    "column": tfds.features.Scalar(np.int64, doc="First column in the scene."),
                 }
             ),
             supervised_keys=("image", "label"),
@@ -130,11 +139,13 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             license=spec.licence,
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         scenes = self.plan(self.files(dl_manager))
         return {split: self._generate_examples(split, scenes[split]) for split in scenes}
 
-    def _generate_examples(self, split, scenes):
+    def _generate_examples(
+        self, split: str, scenes: Sequence[Scene]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         config = self.builder_config
         tiles = cut_scenes(
             scenes,
@@ -157,6 +168,6 @@ class LabelledScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     yield f"{scene.name}:{row}:{column}", example
                 bar.update()
 
-    def _work_dir(self):
-        """Folder on the disk where the data set will be: what is unpacked has room there."""
+    def _work_dir(self) -> pathlib.Path:
+        """Folder for unpacked files, on the disk of the prepared dataset."""
         return pathlib.Path(self.data_dir).parent

@@ -1,13 +1,21 @@
-"""iSAID: semantic labels of the aerial images of DOTA."""
+"""iSAID: semantic labels for the aerial images of DOTA."""
+
+from __future__ import annotations
 
 import re
-import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
 from keras_deeplab.data.datasets.cutting import decode_colors
-from keras_deeplab.data.datasets.scenes import splits_by_folder
+from keras_deeplab.data.datasets.scenes import Split, splits_by_folder
 from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
 
 CLASSES = ClassTable(
     names=(
@@ -50,7 +58,7 @@ class Isaid(LabelledScenes):
 
     SPEC = DatasetSpec(
         title="iSAID",
-        description="Aerial images of DOTA, about 800 to 13,000 pixels a side, 15 classes.",
+        description="Aerial images of DOTA, about 800 to 13,000 pixels per side, 15 classes.",
         page="https://captain-whu.github.io/iSAID/dataset.html",
         licence="For academic use; the images follow the terms of DOTA. May not be redistributed.",
         citation="""@inproceedings{waqas2019isaid,
@@ -62,15 +70,15 @@ class Isaid(LabelledScenes):
   year = {2019}
 }""",
         classes=CLASSES,
-        label_map="Labels are colours; black is the class background.",
+        label_map="Labels are colours; black is the background class.",
         crop=896,
         base_size=(896, 896),
         test_size=(896, 896),
     )
-    BUILDER_CONFIGS: typing.ClassVar = [
+    BUILDER_CONFIGS: ClassVar = [
         TileConfig(
             name="published",
-            description=f"Patches of {TILE} pixels, {OVERLAP} of them shared with the next.",
+            description=f"Patches of {TILE} pixels that overlap by {OVERLAP}.",
             size=TILE,
             step=TILE - OVERLAP,
             pad=True,
@@ -79,19 +87,19 @@ class Isaid(LabelledScenes):
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, ARCHIVES)
 
-    def archives(self):
+    def archives(self) -> Sequence[Archive]:
         return ARCHIVES
 
-    def splits(self):
+    def splits(self) -> dict[str, Split]:
         return splits_by_folder(SPLITS)
 
-    def locate(self, parts):
+    def locate(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
         found = FILE.fullmatch(parts[-1])
         splits = [part for part in parts[:-1] if part in SPLITS]
         if found is None or not splits:
             return None
-        # The innermost folder counts: what holds everything may be called "train" as well.
+        # The innermost folder counts: the folder of all files may be named "train" too.
         return "label" if found[2] else "image", f"{splits[-1]}/{found[1].upper()}"
 
-    def decode(self, raster, rows, name):
+    def decode(self, raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
         return decode_colors(raster, rows, name, CLASSES)

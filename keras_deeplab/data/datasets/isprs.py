@@ -1,6 +1,7 @@
-"""What Potsdam and Vaihingen share: classes, colours, tilings."""
+"""Common parts of Potsdam and Vaihingen: classes, colours, tilings."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import TileConfig
@@ -17,10 +18,7 @@ CITATION = """@misc{isprs2dsemlab,
   howpublished = {International Society for Photogrammetry and Remote Sensing},
   year = {2014}
 }"""
-LABEL_MAP = (
-    "Labels are colours; black, which the eroded reference has along the boundaries of objects, "
-    "is ignored."
-)
+LABEL_MAP = "Labels are colours; black, at the object boundaries of the eroded labels, is ignored."
 CLASSES = ClassTable(
     names=("impervious_surface", "building", "low_vegetation", "tree", "car", "clutter"),
     palette=(
@@ -34,28 +32,28 @@ CLASSES = ClassTable(
     ignore_colors=((0, 0, 0),),
 )
 TILE = 512
-# The reference declares a step of 256 but moves by the tile: its published figures rest on 512.
+# The reference declares a step of 256 but uses the tile size: its results are for a step of 512.
 STEPS = {"published": TILE, "overlapping": TILE // 2}
 
 
 @dataclasses.dataclass(eq=False)
 class IsprsConfig(TileConfig):
-    """A tiling of one kind of image with one kind of label.
+    """A tiling with one choice of channels and labels.
 
     Args:
         channels: `"rgb"` or `"irrg"` (near infrared, red, green).
-        eroded: Whether the boundaries of objects, three pixels to each side, are ignored.
+        eroded: Whether object boundaries, three pixels to each side, are ignored.
     """
 
     channels: str = "rgb"
     eroded: bool = True
 
 
-def configs(channels, tiles):
-    """All configs: tilings, channels and kinds of label; the first is the published one.
+def configs(channels: Sequence[str], tiles: Mapping[str, dict[str, int]]) -> list[IsprsConfig]:
+    """All combinations of tiling, channels and labels; the first is the published one.
 
     Args:
-        channels: Names of the kinds of image.
+        channels: Choices of channels.
         tiles: Tiling to the number of tiles in each split.
     """
     return [
@@ -65,7 +63,7 @@ def configs(channels, tiles):
             ),
             description=(
                 f"Tiles of {TILE} pixels at steps of {step}, {kind.upper()}, "
-                + ("boundaries ignored." if eroded else "with the labels of the boundaries.")
+                + ("boundaries ignored." if eroded else "boundaries labelled.")
             ),
             size=TILE,
             step=step,

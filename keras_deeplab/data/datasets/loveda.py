@@ -1,19 +1,26 @@
 """LoveDA: land cover of urban and rural scenes in three Chinese cities."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
-import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from keras_deeplab._internal.files import file_md5
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
 from keras_deeplab.data.datasets.cutting import read_rows
-from keras_deeplab.data.datasets.scenes import splits_by_folder
+from keras_deeplab.data.datasets.scenes import Split, splits_by_folder
 from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
 from keras_deeplab.downloads.cache import DownloadError
 from keras_deeplab.downloads.fetch import source_of
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
 
 CLASSES = ClassTable(
     names=("background", "building", "road", "water", "barren", "forest", "agricultural"),
@@ -48,7 +55,7 @@ ARCHIVES = (
 )
 URBAN, RURAL = "urban", "rural"
 FOLDERS = {"images_png": "image", "masks_png": "label"}
-SCENES = {  # published ones; the labels of "test" are not
+SCENES = {  # the labels of "test" are not public
     ("train", URBAN): 1156,
     ("train", RURAL): 1366,
     ("val", URBAN): 677,
@@ -58,24 +65,24 @@ SCENES = {  # published ones; the labels of "test" are not
 
 @dataclasses.dataclass(eq=False)
 class LoveDAConfig(TileConfig):
-    """Which scenes to train on and which to evaluate on."""
+    """Kinds of scenes in each split."""
 
     train: tuple[str, ...] = (URBAN, RURAL)
     val: tuple[str, ...] = (URBAN, RURAL)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for split in ("train", "val"):
             self.tiles[split] = sum(SCENES[split, kind] for kind in getattr(self, split))
 
 
 class LoveDA(LabelledScenes):
-    """Builder of LoveDA; `tfds.load("loveda/all")`. Downloads itself."""
+    """Builder of LoveDA; `tfds.load("loveda/all")`. Downloads the files automatically."""
 
     name = "loveda"
     SPEC = DatasetSpec(
         title="LoveDA",
         description=(
-            "Satellite images of 0.3 m of Nanjing, Changzhou and Wuhan, 1024 x 1024 pixels, urban "
+            "Satellite images (0.3 m) of Nanjing, Changzhou and Wuhan, 1024 x 1024 pixels, urban "
             "and rural scenes, seven classes."
         ),
         page="https://zenodo.org/records/5706578",
@@ -89,12 +96,12 @@ class LoveDA(LabelledScenes):
   year = {2021}
 }""",
         classes=CLASSES,
-        label_map="Labels are 1 to 7, which become 0 to 6; 0 is no data and ignored.",
+        label_map="Labels are 1 to 7, which become 0 to 6; 0 is nodata and ignored.",
         crop=512,
         base_size=(2048, 512),
         test_size=(1024, 1024),
     )
-    BUILDER_CONFIGS: typing.ClassVar = [
+    BUILDER_CONFIGS: ClassVar = [
         LoveDAConfig(name="all", description="Urban and rural scenes."),
         LoveDAConfig(name=URBAN, description="Urban scenes.", train=(URBAN,), val=(URBAN,)),
         LoveDAConfig(name=RURAL, description="Rural scenes.", train=(RURAL,), val=(RURAL,)),
@@ -113,14 +120,14 @@ class LoveDA(LabelledScenes):
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, ARCHIVES)
 
-    def archives(self):
+    def archives(self) -> Sequence[Archive]:
         return ARCHIVES
 
-    def splits(self):
+    def splits(self) -> dict[str, Split]:
         return splits_by_folder(self.builder_config.tiles)
 
-    def locate(self, parts):
-        """Name of a scene: split, urban or rural, and number, for example `train/urban/1366`."""
+    def locate(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
+        """Scenes are named by split, urban or rural, and number: `train/urban/1366`."""
         if len(parts) < 4 or not parts[-1].endswith(".png"):
             return None
         kind, folder, file = parts[-3:]
@@ -133,48 +140,54 @@ class LoveDA(LabelledScenes):
             return None
         return FOLDERS[folder], f"{splits[-1]}/{kind}/{file.removesuffix('.png')}"
 
-    def decode(self, raster, rows, name):
+    def decode(self, raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
         raw = read_rows(raster, rows, name)
         if raw.shape[-1] != 1:
-            raise ValueError(f"{name}: a label of 1 channel is needed, found {raw.shape[-1]}.")
+            raise ValueError(f"{name}: expected a label of 1 channel, found {raw.shape[-1]}.")
         raw = raw[..., 0]
         wrong = np.argwhere(raw > len(CLASSES))
         if wrong.size:
             row, column = wrong[0].tolist()
             raise ValueError(
-                f"{name}: labels are 0 to {len(CLASSES)}, found {raw[row, column]} at row "
+                f"{name}: expected labels 0 to {len(CLASSES)}, found {raw[row, column]} at row "
                 f"{rows.start + row}, column {column}."
             )
-        return raw - 1  # of uint8: 0 becomes 255, which is ignored
+        return raw - 1  # uint8: 0 becomes 255, which is ignored
 
-    def files(self, dl_manager):
-        """Files of LoveDA in the folder of manual downloads, where there are any; else from Zenodo.
+    def files(self, dl_manager: tfds.download.DownloadManager) -> dict[str, pathlib.Path]:
+        """Files of LoveDA in the folder of manual downloads if there are any, else from Zenodo.
 
         Raises:
-            DownloadError: When a download has another MD5 than the published one; it is removed.
+            DownloadError: When the MD5 of a download is not the published one. The download is
+                removed.
         """
         try:
-            given = super().files(dl_manager)
+            manual = super().files(dl_manager)
         except ValueError:  # there is no such folder
-            given = {}
+            manual = {}
         wanted = {archive.name.lower() for archive in ARCHIVES} | FOLDERS.keys()
-        if any(wanted & set(name.lower().split("/")) for name in given):
-            return given
-        sources = {archive.name: source_of(archive.url, archive.name) for archive in ARCHIVES}
+        if any(wanted & set(name.lower().split("/")) for name in manual):
+            return manual
+        sources = {
+            archive.name: source_of(archive.url, archive.name)
+            for archive in ARCHIVES
+            if archive.url is not None
+        }
         urls = {name: source for name, source in sources.items() if isinstance(source, str)}
-        paths = {**sources, **dl_manager.download(urls)}
+        found = {**sources, **dl_manager.download(urls)}
+        paths = {name: pathlib.Path(path) for name, path in found.items()}
         for archive in ARCHIVES:
-            _check(pathlib.Path(paths[archive.name]), archive)
+            _check(paths[archive.name], archive)
         return paths
 
 
-def _check(path, archive):
+def _check(path: pathlib.Path, archive: Archive) -> None:
     digest = file_md5(path)
     if digest != archive.md5:
         path.unlink()
         path.with_name(f"{path.name}.INFO").unlink(missing_ok=True)  # tfds: "is downloaded"
         raise DownloadError(
             f"{archive.name} is not the published file: its MD5 is {digest}, expected "
-            f"{archive.md5}. What was downloaded is removed; try again, or put the file into a "
-            "folder and give that as manual_dir."
+            f"{archive.md5}. The download was removed. Try again, or put the file into a folder "
+            "and pass it as manual_dir."
         )

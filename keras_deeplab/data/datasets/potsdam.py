@@ -1,12 +1,21 @@
 """ISPRS 2D Semantic Labeling Contest, Potsdam."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from keras_deeplab.data.datasets import isprs
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.cutting import decode_colors
-from keras_deeplab.data.datasets.scenes import splits_by_name
+from keras_deeplab.data.datasets.scenes import Split, splits_by_name
 from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
 
 # The split of the reference: the training tiles of the contest, and its test tiles.
 TRAIN = (
@@ -18,8 +27,8 @@ VAL = (
     *("2_13", "2_14", "3_13", "3_14", "4_13", "4_14", "4_15", "5_13", "5_14", "5_15", "6_13"),
     *("6_14", "6_15", "7_13"),
 )
-# Labels that hold colours outside the palette: a blend of two pictures in 4_12, cars painted
-# (252, 255, 0) in 6_7. Such pixels are ignored, as in the reference; all other labels are exact.
+# Labels with colours outside the palette: a blend of two images in 4_12, cars in (252, 255, 0) in
+# 6_7. These pixels are ignored, as in the reference; all other labels are exact.
 FLAWED = ("4_12", "6_7")
 FILE = re.compile(r"top_potsdam_0*(\d+)_0*(\d+)_(rgb|irrg|label|label_noboundary)\.(tif|tiff|png)")
 ARCHIVES = {
@@ -39,7 +48,7 @@ class Potsdam(LabelledScenes):
 
     SPEC = DatasetSpec(
         title="ISPRS 2D Semantic Labeling Contest, Potsdam",
-        description="True orthophotos of 5 cm in 38 tiles of 6000 x 6000 pixels, six classes.",
+        description="True orthophotos (5 cm), 38 tiles of 6000 x 6000 pixels, six classes.",
         page=f"{isprs.PAGES}/2d-sem-label-potsdam.aspx",
         licence=isprs.LICENCE,
         citation=isprs.CITATION,
@@ -59,18 +68,18 @@ class Potsdam(LabelledScenes):
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, ARCHIVES.values())
 
-    def _kinds(self):
+    def _kinds(self) -> tuple[str, str]:
         config = self.builder_config
         return config.channels, "label_noboundary" if config.eroded else "label"
 
-    def archives(self):
+    def archives(self) -> Sequence[Archive]:
         return [ARCHIVES[kind] for kind in self._kinds()]
 
-    def splits(self):
+    def splits(self) -> dict[str, Split]:
         return splits_by_name({"train": TRAIN, "val": VAL})
 
-    def locate(self, parts):
-        # The training labels alone lie in archives "5_Labels_for_participants", under equal names.
+    def locate(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
+        # "5_Labels_for_participants" contains only the training labels, under the same names.
         if any("participants" in part for part in parts):
             return None
         found = FILE.fullmatch(parts[-1])
@@ -78,6 +87,7 @@ class Potsdam(LabelledScenes):
             return None
         return "label" if "label" in found[3] else "image", f"{found[1]}_{found[2]}"
 
-    def decode(self, raster, rows, name):
-        _, tile = self.locate((name.rpartition("/")[2].lower(),))
-        return decode_colors(raster, rows, name, isprs.CLASSES, ignore_unknown=tile in FLAWED)
+    def decode(self, raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
+        place = self.locate((name.rpartition("/")[2].lower(),))
+        flawed = place is not None and place[1] in FLAWED
+        return decode_colors(raster, rows, name, isprs.CLASSES, ignore_unknown=flawed)

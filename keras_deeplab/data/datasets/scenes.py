@@ -1,46 +1,57 @@
-"""Which image belongs to which label among the files of a download, and what is missing."""
+"""Pairing images and labels of a download, sorting them into splits, and finding gaps."""
 
 import dataclasses
+import functools
 import logging
-import typing
+import pathlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from PIL import Image
 
 from keras_deeplab._internal.problems import listing, raise_problems
-from keras_deeplab.data.datasets.source_files import SourceFile
+from keras_deeplab.data.datasets.source_files import SourceFile, SourceFiles
+from keras_deeplab.data.datasets.spec import Archive, DatasetSpec
 
 logger = logging.getLogger("keras_deeplab")
 
+Locate = Callable[[tuple[str, ...]], tuple[str, str] | None]
+"""Function from the parts of a file to its kind and scene; `None` for a file that is not used."""
 
-class Split(typing.NamedTuple):
-    """Which scenes are in a split.
+
+class Split(NamedTuple):
+    """The scenes of a split.
 
     Args:
-        holds: Function from the name of a scene to whether it belongs here.
-        size: Scenes of the published data set that do.
+        holds: Function from the name of a scene to whether it is in the split.
+        size: Number of scenes in the complete dataset.
     """
 
-    holds: typing.Callable[[str], bool]
+    holds: Callable[[str], bool]
     size: int
 
 
-def splits_by_folder(sizes):
-    """`Split`s of scenes whose names begin with the split, such as `train/P0001`.
+def splits_by_folder(sizes: Mapping[str, int]) -> dict[str, Split]:
+    """Splits of scenes whose names begin with the split, such as `train/P0001`.
 
     Args:
         sizes: Split name to its number of scenes.
     """
     return {
-        split: Split(lambda name, split=split: name.startswith(f"{split}/"), size)
+        split: Split(functools.partial(_is_below, f"{split}/"), size)
         for split, size in sizes.items()
     }
 
 
-def splits_by_name(names):
-    """`Split`s of listed scenes.
+def _is_below(folder: str, name: str) -> bool:
+    return name.startswith(folder)
+
+
+def splits_by_name(names: Mapping[str, Collection[str]]) -> dict[str, Split]:
+    """Splits of listed scenes.
 
     Args:
-        names: Split name to a tuple of scene names.
+        names: Split name to scene names.
     """
     return {split: Split(members.__contains__, len(members)) for split, members in names.items()}
 
@@ -50,9 +61,9 @@ class Scene:
     """An original image with its label.
 
     Args:
-        name: Unique in the data set, for example `2_10` or `train/urban/1366`.
-        image: `SourceFile` of the image.
-        label: `SourceFile` of the label.
+        name: Unique in the dataset, for example `2_10` or `train/urban/1366`.
+        image: File of the image.
+        label: File of the label.
     """
 
     name: str
@@ -60,43 +71,50 @@ class Scene:
     label: SourceFile
 
 
-def find_scenes(sources, locate, splits, *, spec, archives):
+def find_scenes(
+    sources: SourceFiles,
+    locate: Locate,
+    splits: Mapping[str, Split],
+    *,
+    spec: DatasetSpec,
+    archives: Sequence[Archive],
+) -> dict[str, list[Scene]]:
     """Pairs images and labels and sorts them into splits.
 
     Args:
-        sources: `SourceFiles` of the download.
-        locate: Function from the parts of a `SourceFile` to `("image" or "label", scene name)`, or
-            to `None` for a file that is not needed.
-        splits: Split name to `Split`.
-        spec: `DatasetSpec` of the data set, for errors.
-        archives: `Archive`s that hold the images and labels, for errors.
+        sources: Files of the download.
+        locate: Function from the `parts` of a `SourceFile` to `("image" or "label", scene name)`,
+            or `None` for a file that is not used.
+        splits: Splits by name.
+        spec: Spec of the dataset, for errors.
+        archives: Downloads with the images and labels, for errors.
 
     Returns:
-        Split name to list of `Scene`, in the order of the names.
+        Split name to scenes, sorted by name.
 
     Raises:
-        ValueError: Lists what is missing, found twice, or without its partner; says what was found
-            instead and where to get the rest.
+        ValueError: Lists files that are missing, found twice, or without partner; says what was
+            found instead and where to get the rest.
     """
     images, labels = _located(sources, locate, spec)
     names = {
         split: sorted(filter(splits[split].holds, images.keys() | labels.keys()))
         for split in splits
     }
-    for split, wanted in names.items():
-        lacking = [
+    for split, scenes in names.items():
+        missing = [
             kind
             for kind, found in (("image", images), ("label", labels))
-            if not found.keys() & set(wanted)
+            if not found.keys() & set(scenes)
         ]
-        if lacking:
-            needed = [archive for archive in archives if set(archive.kinds) & set(lacking)]
-            raise ValueError(_missing(split, lacking, needed, sources, spec))
-    wanted = sorted(set().union(*names.values()))
+        if missing:
+            needed = [archive for archive in archives if set(archive.kinds) & set(missing)]
+            raise ValueError(_missing(split, missing, needed, sources, spec))
+    expected = sorted({name for scenes in names.values() for name in scenes})
     raise_problems(
         f"{spec.title}: images and labels do not match",
-        [f"image {images[name].name} has no label" for name in wanted if name not in labels]
-        + [f"label {labels[name].name} has no image" for name in wanted if name not in images],
+        [f"image {images[name].name} has no label" for name in expected if name not in labels]
+        + [f"label {labels[name].name} has no image" for name in expected if name not in images],
     )
     _warn_of_gaps(splits, names, images, labels, spec)
     return {
@@ -104,9 +122,11 @@ def find_scenes(sources, locate, splits, *, spec, archives):
     }
 
 
-def _located(sources, locate, spec):
-    found = {"image": {}, "label": {}}
-    doubles = []
+def _located(
+    sources: SourceFiles, locate: Locate, spec: DatasetSpec
+) -> tuple[dict[str, SourceFile], dict[str, SourceFile]]:
+    found: dict[str, dict[str, SourceFile]] = {"image": {}, "label": {}}
+    duplicates = []
     for source in sources.files:
         place = locate(source.parts)
         if place is None:
@@ -114,22 +134,28 @@ def _located(sources, locate, spec):
         kind, name = place
         first = found[kind].setdefault(name, source)
         if first is not source:
-            doubles.append(f"{kind} of {name}: {first.name} and {source.name}")
-    raise_problems(f"{spec.title}: found twice, remove one of each", doubles)
+            duplicates.append(f"{kind} of {name}: {first.name} and {source.name}")
+    raise_problems(f"{spec.title}: found twice, remove one of each", duplicates)
     return found["image"], found["label"]
 
 
-def _missing(split, lacking, needed, sources, spec):
+def _missing(
+    split: str,
+    missing: Iterable[str],
+    needed: Iterable[Archive],
+    sources: SourceFiles,
+    spec: DatasetSpec,
+) -> str:
     return (
-        f"{spec.title}: there is no {' and no '.join(lacking)} of split {split!r}. Missing:"
-        f"{listing(needed)}\nGet them from {spec.page} and put them into the folder, as they "
-        f"are or unpacked. Found instead:{listing(_contents(sources) or ['nothing'])}"
+        f"{spec.title}: found no {' and no '.join(missing)} of split {split!r}. Missing downloads:"
+        f"{listing(needed)}\nGet them from {spec.page} and put them into the folder, zipped or "
+        f"unpacked. Found instead:{listing(_contents(sources) or ['nothing'])}"
     )
 
 
-def _contents(sources):
-    """A line for each file on disk; of a zip, how many it holds and the first."""
-    members = {}
+def _contents(sources: SourceFiles) -> list[str]:
+    """One line per file on disk; for a zip, the number of files in it and the first."""
+    members: dict[pathlib.Path, list[SourceFile]] = {}
     for source in sources.files:
         members.setdefault(source.path, []).append(source)
     return [
@@ -140,8 +166,14 @@ def _contents(sources):
     ]
 
 
-def _warn_of_gaps(splits, names, images, labels, spec):
-    """A data set that lacks scenes is made, but nobody shall take it for the whole one."""
+def _warn_of_gaps(
+    splits: Mapping[str, Split],
+    names: Mapping[str, Sequence[str]],
+    images: Mapping[str, SourceFile],
+    labels: Mapping[str, SourceFile],
+    spec: DatasetSpec,
+) -> None:
+    """Warns of an incomplete dataset, which is prepared all the same."""
     for split, (_, size) in splits.items():
         if len(names[split]) != size:
             logger.warning(
@@ -153,10 +185,10 @@ def _warn_of_gaps(splits, names, images, labels, spec):
             )
     unknown = (images.keys() | labels.keys()).difference(*names.values())
     if unknown:
-        logger.warning("%s: in no split, left out: %s.", spec.title, ", ".join(sorted(unknown)))
+        logger.warning("%s: not in any split, ignored: %s.", spec.title, ", ".join(sorted(unknown)))
 
 
-def image_size(source):
+def image_size(source: SourceFile) -> tuple[int, int]:
     """Width and height of an image, from its header."""
     with source.opened() as file:
         try:

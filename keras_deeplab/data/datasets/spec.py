@@ -1,6 +1,7 @@
-"""What is known of a published data set, as data."""
+"""Metadata of published datasets."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from keras_deeplab._internal.problems import listing
 from keras_deeplab.data.class_table import ClassTable
@@ -13,11 +14,11 @@ class Archive:
     """A file to download.
 
     Args:
-        name: File name as its owner publishes it.
-        kinds: What it gives: `"image"`, `"label"` or both.
-        holds: What is inside, for people.
-        bytes: Size, or `None` where the owner does not state it.
-        url: Where it can be fetched without asking anybody, or `None`.
+        name: File name as published.
+        kinds: What it contains: `"image"`, `"label"` or both.
+        holds: Description of its contents.
+        bytes: Size, or `None` if not published.
+        url: Public download URL, or `None` if it must be requested.
         md5: Published checksum, or `None`.
     """
 
@@ -28,26 +29,27 @@ class Archive:
     url: str | None = None
     md5: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         size = "size not published" if self.bytes is None else f"{self.bytes / 1e9:.2f} GB"
         return f"{self.name} ({size}): {self.holds}"
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """A data set.
+    """A published dataset.
 
     Args:
         title: Full name.
-        description: What the images show, sensor, resolution.
+        description: Content of the images, sensor, resolution.
         page: Where to download or request it.
         licence: Terms of use.
         citation: BibTeX.
-        classes: `ClassTable`.
-        label_map: How the labels are stored, in a sentence.
+        classes: Classes of the label maps.
+        label_map: How the labels are stored, one sentence.
         crop: Side of a training sample in pixels, as published.
         base_size: Base size of the training resize as published, see `data.augment`.
-        test_size: Two lengths in pixels that the published test fits each tile into.
+        test_size: Scale in pixels that the published test resizes each tile to, keeping its aspect
+            ratio.
     """
 
     title: str
@@ -62,9 +64,9 @@ class DatasetSpec:
     test_size: tuple[int, int]
 
 
-def instructions(spec, archives):
-    """What somebody has to do to get a data set, for `MANUAL_DOWNLOAD_INSTRUCTIONS`."""
+def instructions(spec: DatasetSpec, archives: Iterable[Archive]) -> str:
+    """How to get a dataset, for `MANUAL_DOWNLOAD_INSTRUCTIONS`."""
     return (
         f"Get the originals of {spec.title} from {spec.page}:{listing(archives)}\n"
-        "Put them into one folder, as they are or unpacked, and give it as manual_dir."
+        "Put them into one folder, zipped or unpacked, and pass it as manual_dir."
     )

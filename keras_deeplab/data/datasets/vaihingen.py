@@ -1,12 +1,21 @@
 """ISPRS 2D Semantic Labeling Contest, Vaihingen."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from keras_deeplab.data.datasets import isprs
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.cutting import decode_colors
-from keras_deeplab.data.datasets.scenes import splits_by_name
+from keras_deeplab.data.datasets.scenes import Split, splits_by_name
 from keras_deeplab.data.datasets.spec import IMAGE, LABEL, Archive, DatasetSpec, instructions
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
 
 # The split of the reference: the training areas of the contest, and its test areas.
 TRAIN = tuple(
@@ -47,7 +56,7 @@ class Vaihingen(LabelledScenes):
     SPEC = DatasetSpec(
         title="ISPRS 2D Semantic Labeling Contest, Vaihingen",
         description=(
-            "True orthophotos of 9 cm in 33 areas of about 2000 x 2500 pixels, six classes; the "
+            "True orthophotos (9 cm), 33 areas of about 2000 x 2500 pixels, six classes; the "
             "channels are near infrared, red and green."
         ),
         page=f"{isprs.PAGES}/2d-sem-label-vaihingen.aspx",
@@ -64,7 +73,7 @@ class Vaihingen(LabelledScenes):
     )
     BUILDER_CONFIGS = isprs.configs(
         ("irrg",),
-        # As the reference states, and as users of it count at a step of 256.
+        # As stated by the reference, and as its users count at a step of 256.
         {
             "published": {"train": 344, "val": 398},
             "overlapping": {"train": 1046, "val": 1208},
@@ -72,24 +81,24 @@ class Vaihingen(LabelledScenes):
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = instructions(SPEC, [IMAGES, *LABELS.values()])
 
-    def archives(self):
+    def archives(self) -> Sequence[Archive]:
         return [IMAGES, LABELS[self.builder_config.eroded]]
 
-    def splits(self):
+    def splits(self) -> dict[str, Split]:
         return splits_by_name({"train": TRAIN, "val": VAL})
 
-    def locate(self, parts):
-        """Images and whole labels have equal names: the folder or archive tells them apart."""
+    def locate(self, parts: tuple[str, ...]) -> tuple[str, str] | None:
+        """Images and full labels have the same names: the folder or archive distinguishes them."""
         found = FILE.fullmatch(parts[-1])
         if found is None:
             return None
         area, eroded = f"area{found[1]}", found[2] is not None
         if eroded or any("ground_truth" in part for part in parts[:-1]):
             return ("label", area) if eroded == self.builder_config.eroded else None
-        # "gts_for_participants" beside "top" holds the labels of the training areas once more.
+        # "gts_for_participants" next to "top" repeats the labels of the training areas.
         if "top" in parts[:-1] or IMAGES.name.lower().removesuffix(".zip") == parts[-2:][0]:
             return "image", area
         return None
 
-    def decode(self, raster, rows, name):
+    def decode(self, raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
         return decode_colors(raster, rows, name, isprs.CLASSES)

@@ -1,1 +1,1 @@
-"""The user's own images and masks: folders, pairs, checks, rasters, windows, unreadable files."""
+"""Datasets of image and mask files: folders, pairs, checks, rasters, windows, unreadable files."""

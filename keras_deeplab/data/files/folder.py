@@ -75,7 +75,7 @@ def from_folder(
     return open_pairs(
         pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix),
         classes,
-        ImageFormat(bands, value_range),
+        ImageFormat(None if bands is None else tuple(bands), value_range),
         windows=windows,
         check_labels=check_labels,
         bad_files=bad_files,
@@ -113,7 +113,7 @@ def from_csv(
     return open_pairs(
         pairs_of_csv(path),
         classes,
-        ImageFormat(bands, value_range),
+        ImageFormat(None if bands is None else tuple(bands), value_range),
         windows=windows,
         check_labels=check_labels,
         bad_files=bad_files,

@@ -1,11 +1,15 @@
-"""Image files as arrays for the network: which bands, on which scale, and where there is data."""
+"""Reading image files as network input: bands, value range and valid pixels."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.rasters import (
     UnreadableFileError,
     band_listing,
@@ -15,24 +19,28 @@ from keras_deeplab.data.files.rasters import (
     valid_pixels,
 )
 
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
+    from rasterio.windows import Window
+
 RGB = (1, 2, 3)
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFormat:
-    """Which bands of an image file are read, and the scale of their values.
+    """Bands to read from an image file, and the scale of their values.
 
     Args:
-        bands: Bands in the order of the network's channels, counted from 1 as GDAL does, or `None`
+        bands: Bands in the order of the network's channels, counted from 1 as in GDAL, or `None`
             for files of three bands.
         value_range: `(low, high)`, the stored values that become 0 and 255, or `None` for 8-bit
-            files whose values stay as they are.
+            files whose values do not change.
     """
 
     bands: tuple[int, ...] | None = None
     value_range: tuple[float, float] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(self.bands))
             if not self.bands or not all(isinstance(b, int) and b >= 1 for b in self.bands):
@@ -46,37 +54,37 @@ class ImageFormat:
                 )
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """Number of channels of an image."""
         return len(self.bands or RGB)
 
     @property
-    def dtype(self):
+    def dtype(self) -> str:
         """Name of the dtype of an image."""
         return "uint8" if self.value_range is None else "float32"
 
-    def band_problem(self, raster):
+    def band_problem(self, raster: DatasetReader) -> str | None:
         """What is wrong with the bands of an open raster, or `None`."""
         count = raster.count if palette(raster) is None else 3
         if self.bands is None and count != len(RGB):
             return (
-                f"{raster.name} has {count} bands: {band_listing(raster)}. Choose those of the "
-                "network, for example bands=(4, 1, 2) or --bands 4,1,2"
+                f"{raster.name} has {count} bands: {band_listing(raster)}. Choose the input bands "
+                "of the network, for example bands=(4, 1, 2) or --bands 4,1,2"
             )
         missing = [band for band in self.bands or RGB if band > count]
         if missing:
             return f"{raster.name} has no band {missing[0]}, only {band_listing(raster)}"
         if any(dtype.startswith("complex") for dtype in raster.dtypes):
-            return f"{raster.name} holds complex numbers: convert it, for example to intensities"
+            return f"{raster.name} has complex values: convert it, for example to intensities"
         return None
 
-    def lacks_range(self, raster):
+    def lacks_range(self, raster: DatasetReader) -> bool:
         """Whether the values of an open raster need a `value_range` that was not given."""
         eight_bits = palette(raster) is not None or set(raster.dtypes) == {"uint8"}
         return self.value_range is None and not eight_bits
 
-    def describe_range(self, path):
-        """Dtype, lowest and highest value of a file in words, for whoever must choose a range."""
+    def describe_range(self, path: StrPath) -> str:
+        """Dtype, lowest and highest value of a file, as a message to help choose a range."""
         low, high = math.inf, -math.inf
         with open_raster(path) as raster:
             bands = list(self.bands or RGB)
@@ -87,17 +95,19 @@ class ImageFormat:
                     low, high = min(low, values.min()), max(high, values.max())
             return f"{path} is {raster.dtypes[bands[0] - 1]}, its values {low:g} to {high:g}"
 
-    def read(self, path, window=None):
+    def read(
+        self, path: StrPath, window: Window | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Reads an image or a window of it.
 
         Args:
-            path: A file that fits this format.
-            window: `rasterio.windows.Window`, or `None` for the whole image.
+            path: A file of this format.
+            window: The window, or `None` for the whole image.
 
         Returns:
             `(image, valid)`: `(H, W, channels)` uint8, or float32 0..255 with a `value_range`;
-            and `(H, W)` bool, false where the file declares no data or holds NaN (the image is 0
-            there), or `None` where every pixel is valid.
+            and `(H, W)` bool, false where the file has nodata or NaN (the image is 0 there), or
+            `None` if every pixel is valid.
         """
         with open_raster(path) as raster:
             colors = palette(raster)
@@ -118,7 +128,7 @@ class ImageFormat:
             image[~valid] = 0
         return image, valid
 
-    def _scale(self, image):
+    def _scale(self, image: np.ndarray) -> np.ndarray:
         if self.value_range is None:
             return image
         low, high = self.value_range
@@ -127,20 +137,20 @@ class ImageFormat:
         return np.clip(scaled, 0, 255).astype(np.float32)
 
 
-def _decode_jpeg(path, window):
-    # Not by GDAL, whose decoder may interpolate the colours otherwise: the figures of the zoo were
-    # measured on the pixels that Pillow decodes. A part of a JPEG costs all that lies before it.
+def _decode_jpeg(path: StrPath, window: Window | None) -> np.ndarray:
+    # With Pillow, not GDAL, whose decoder may upsample the chroma differently: the results of the
+    # zoo were measured with Pillow's pixels. A window of a JPEG needs decoding all rows before it.
     try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+        with Image.open(path) as image:
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     except (OSError, Image.DecompressionBombError) as error:
         raise UnreadableFileError(path, f"cannot be read as an image ({error})") from error
     pixels = np.atleast_3d(pixels)
     return pixels if window is None else pixels[window.toslices()]
 
 
-def read_image(path, form):
-    """An image file as `ImageFormat.read` gives it; a `ValueError` that names one of other form."""
+def read_image(path: StrPath, form: ImageFormat) -> np.ndarray:
+    """Reads an image with `ImageFormat.read`; a file of another format is a `ValueError`."""
     with open_raster(path) as raster:
         if form.band_problem(raster) or form.lacks_range(raster):
             depth = "an 8-bit image" if form.value_range is None else "an image"

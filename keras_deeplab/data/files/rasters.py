@@ -1,47 +1,57 @@
-"""Opening rasters of any size with rasterio, so that parts of them can be read."""
+"""Opening rasters of any size with rasterio, and reading parts of them."""
+
+from __future__ import annotations
 
 import contextlib
 import threading
 import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-BLOCK = 2048  # pixels a side of what is read at once of a raster that need not fit in memory
+from keras_deeplab._internal.files import StrPath
+
+if TYPE_CHECKING:
+    from rasterio import DatasetReader
+    from rasterio.windows import Window
+
+BLOCK = 2048  # pixels per side of the parts in which large rasters are read
 OPTIONS = {
-    "GDAL_CACHEMAX": 64,  # MB of decoded blocks; the default is a share of the machine's memory
-    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # that path fills what a truncated file lacks with noise
+    "GDAL_CACHEMAX": 64,  # MB of decoded blocks; the default is 5 % of the machine's memory
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # with it, missing rows of a truncated file become noise
 }
 
-_OPENING = threading.Lock()  # warnings.catch_warnings is not safe between threads
+_OPENING = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 class UnreadableFileError(ValueError):
-    """A file that is damaged, gone or forbidden; not one whose contents are wrong.
+    """A damaged, deleted or inaccessible file; not one with wrong contents.
 
     Args:
-        path: What to call the file.
-        reason: What went wrong, as the end of a sentence.
+        path: Name of the file in the message.
+        reason: What went wrong, without a period.
     """
 
-    def __init__(self, path, reason):
+    def __init__(self, path: StrPath, reason: str) -> None:
         super().__init__(f"{path}: {reason}.")
         self.path = str(path)
         self.reason = reason
 
 
 @contextlib.contextmanager
-def open_raster(path, *, name=None):
+def open_raster(path: StrPath, *, name: str | None = None) -> Iterator[DatasetReader]:
     """Opens a raster for reading, georeferenced or not.
 
     Args:
         path: A file that GDAL reads: TIFF, PNG, JPEG and many more.
-        name: What to call the file in an error; its path by default.
+        name: Name of the file in errors; its path by default.
 
     Yields:
-        A `rasterio.DatasetReader`. Reading fails in the `with` block as opening does.
+        The open raster. Errors of reading in the `with` block are converted too.
 
     Raises:
-        UnreadableFileError: Names a file that cannot be opened or is damaged, and says why.
+        UnreadableFileError: When the file cannot be opened or is damaged; names it and says why.
     """
     import rasterio
 
@@ -49,29 +59,31 @@ def open_raster(path, *, name=None):
         with rasterio.Env(**OPTIONS), _opened(path) as raster:
             yield raster
     except rasterio.errors.RasterioError as error:
-        cause = error.__cause__ or error  # GDAL's own words
+        cause = error.__cause__ or error  # GDAL's message
         raise UnreadableFileError(name or path, f"cannot be read as a raster ({cause})") from error
 
 
-def _opened(path):
+def _opened(path: StrPath) -> DatasetReader:
     import rasterio
 
     with _OPENING, warnings.catch_warnings():
-        # Pictures without coordinates are welcome here; rasterio warns of each.
+        # rasterio warns of every image without georeference.
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         return rasterio.open(path)
 
 
-def valid_pixels(raster, bands, window=None):
-    """Where a raster has data, by its nodata value, mask or alpha band.
+def valid_pixels(
+    raster: DatasetReader, bands: Sequence[int], window: Window | None = None
+) -> np.ndarray | None:
+    """Valid pixels of a raster, by its nodata value, mask or alpha band.
 
     Args:
-        raster: Open `rasterio.DatasetReader`.
-        bands: Bands to look at, counted from 1.
-        window: `rasterio.windows.Window`, or `None` for the whole raster.
+        raster: The open raster.
+        bands: Bands to check, counted from 1.
+        window: The window, or `None` for the whole raster.
 
     Returns:
-        `(H, W)` bool, false where none of the bands has data; `None` where all pixels have.
+        `(H, W)` bool, false where all bands are nodata; `None` if all pixels are valid.
     """
     from rasterio.enums import MaskFlags
 
@@ -80,7 +92,7 @@ def valid_pixels(raster, bands, window=None):
     return raster.read_masks(list(bands), window=window).any(axis=0)
 
 
-def palette(raster):
+def palette(raster: DatasetReader) -> np.ndarray | None:
     """Colours `(values, 3)` uint8 of a raster with a palette; `None` for any other."""
     from rasterio.enums import ColorInterp
 
@@ -93,8 +105,8 @@ def palette(raster):
     return table
 
 
-def band_listing(raster):
-    """The bands of a raster in words: `1 red, 2 green, 3 blue, 4 nir`."""
+def band_listing(raster: DatasetReader) -> str:
+    """The bands of a raster for a message: `1 red, 2 green, 3 blue, 4 nir`."""
     names = [
         description or color.name
         for description, color in zip(raster.descriptions, raster.colorinterp, strict=True)
@@ -102,7 +114,7 @@ def band_listing(raster):
     return ", ".join(f"{band} {name}" for band, name in zip(raster.indexes, names, strict=True))
 
 
-def blocks(raster):
+def blocks(raster: DatasetReader) -> Iterator[Window]:
     """Windows of at most `BLOCK` x `BLOCK` pixels that cover a raster, row by row."""
     from rasterio.windows import Window
 

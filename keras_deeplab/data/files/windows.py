@@ -1,29 +1,31 @@
-"""Windows at random positions of images that are too large to be read whole."""
+"""Random windows of images that are too large to be read whole."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomWindows:
-    """A number of square windows at random positions, as `from_folder(windows=...)` takes them.
+    """Square windows at random positions, for `from_folder(windows=...)`.
 
-    Images are drawn in proportion to their area, positions uniformly. Window `n` depends on the
-    seed, `n` and the sizes of the images alone, so every pass over the dataset sees the same
-    windows: for more variety ask for more of them, which costs nothing until they are read.
+    Images are drawn in proportion to their area, positions uniformly. Window `n` depends only on
+    the seed, `n` and the sizes of the images, so every pass over the dataset sees the same windows.
+    For more variety increase `count`, which costs nothing until the windows are read.
 
     Args:
-        size: Side of a window in pixels; of an image with a shorter side all of that side is taken.
+        size: Side of a window in pixels. If a side of an image is shorter, the window has its
+            length.
         count: Number of windows, the length of the dataset.
-        seed: Integer, 0 or more.
+        seed: Seed of the positions, 0 or more.
     """
 
     size: int
     count: int
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least in (("size", 1), ("count", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
@@ -31,8 +33,10 @@ class RandomWindows:
                     f"RandomWindows {name} must be an integer of {least} or more, got {value!r}."
                 )
 
-    def place(self, index, shapes):
-        """Where window `index` lies.
+    def place(
+        self, index: int, shapes: Sequence[tuple[int, int]]
+    ) -> tuple[int, int, int, int, int]:
+        """Position of window `index`.
 
         Args:
             index: Number of the window, from 0.

@@ -154,16 +154,22 @@ def test_an_optimizer_is_left_unread(tmp_path):
 @pytest.mark.parametrize(
     ("pickle", "reason"),
     [
-        (b"\x80\x02cnets\nNet\n)\x81.", "holds <stand-in for nets.Net>, not a dict"),
-        (b"\x80\x02}" + text("model") + b"}s.", "neither 'state_dict' nor tensors, but: model"),
+        (b"\x80\x02cnets\nNet\n)\x81.", "content is <stand-in for nets.Net>, not a dict"),
+        (
+            b"\x80\x02}" + text("model") + b"}s.",
+            "neither 'state_dict' nor tensors found, only: model",
+        ),
         (checkpoint(tensors=b"K\x01"), "'state_dict' is a value of type int"),
         (checkpoint(meta=b"K\x01"), "'meta' is a value of type int"),
         (checkpoint(tensors=b"}" + text("w") + b"K\x01s"), "w is a value of type int, not a plain"),
         (
             checkpoint(tensors=b"}(" + text("w") + tensor() + text("module.w") + tensor() + b"u"),
-            "w is there with and without 'module.'",
+            "w occurs twice, with and without the prefix 'module.'",
         ),
-        (checkpoint(tensors=b"}K\x01" + tensor() + b"s"), "a tensor is named by a value of type"),
+        (
+            checkpoint(tensors=b"}K\x01" + tensor() + b"s"),
+            "the name of a tensor is a value of type",
+        ),
     ],
 )
 def test_other_contents_are_refused_with_the_reason(pickle, reason, tmp_path):

@@ -144,7 +144,7 @@ def test_later_epochs_start_without_reading_earlier_ones(memory):
 
 def test_an_unknown_size_is_an_error():
     endless = as_dataset(PAIRS).repeat()
-    with pytest.raises(ValueError, match="known size above 0"):
+    with pytest.raises(ValueError, match="a known size above 0"):
         training_batches(endless, batch_size=2, crop=32)
 
 

@@ -89,7 +89,7 @@ def test_vaihingen_takes_images_from_top(tmp_path, caplog):
         found = examples("vaihingen", "val", tmp_path / "made", tmp_path / "manual")
     wanted = {f"area{n}": (scenes[n][0], outlined(scenes[n][1])) for n in (6, 24)}
     assert_tiles(found, wanted, dict.fromkeys(wanted, ([0, 88], [0, 188])), 512)
-    assert "in no split, left out: area9" in caplog.text
+    assert "not in any split, ignored: area9" in caplog.text
     assert "2 of 16 scenes of split 'train'" in caplog.text
 
 
@@ -189,10 +189,10 @@ def test_the_flaws_of_the_original_are_ignored(tmp_path):
             lambda f: f.update(
                 {"top_potsdam_2_10_label_noBoundary.tif": tif(np.zeros((64, 64, 1), np.uint8))}
             ),
-            "this one is grey",
+            "found a greyscale image",
         ),
         (lambda f: f.update({"top_potsdam_2_10_RGB.tif": b"not a picture"}), "2_10_RGB.tif"),
-        (lambda f: f.update({"2_Ortho_RGB.zip": b"PK\3\4 cut off"}), "not a whole zip"),
+        (lambda f: f.update({"2_Ortho_RGB.zip": b"PK\3\4 cut off"}), "a damaged zip file"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, change, message):
