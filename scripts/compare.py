@@ -41,7 +41,7 @@ def command(
     from keras_deeplab.evaluation.tables import print_comparison
     from keras_deeplab.zoo.loader import find_model, load
 
-    of_a, of_b = find_model(a), find_model(b)
+    of_a, of_b = find_model(a).metadata, find_model(b).metadata
     check_same_classes(a, of_a.classes, b, of_b.classes)
     if of_a.form != of_b.form:
         raise ValueError(f"{a} and {b} were trained on other bands or another range of values.")

@@ -10,6 +10,7 @@ import click
 
 if typing.TYPE_CHECKING:
     from keras_deeplab.data.class_table import ClassTable
+    from keras_deeplab.data.files.images import ImageFormat
     from keras_deeplab.data.source import DataSource
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
@@ -75,6 +76,13 @@ def file_format() -> Decorator:
         click.option(
             "--mask-suffix", default="", help="Suffix of mask file names, for example _mask."
         ),
+        image_options(),
+    )
+
+
+def image_options() -> Decorator:
+    """Decorator: the options that say how an image file is read, for `image_format`."""
+    return decorator(
         click.option(
             "--bands", type=Bands(), help="Bands to read, in channel order, for example 4,1,2."
         ),
@@ -86,6 +94,19 @@ def file_format() -> Decorator:
             help="Stored values that map to 0 and 255. Required for files that are not 8-bit.",
         ),
     )
+
+
+class PathOrName(click.ParamType):
+    """A name, or a path: a path is made absolute, so that a run record holds from any folder."""
+
+    name = "path or name"
+
+    def convert(self, value, parameter, context):
+        from keras_deeplab.zoo.manifest import list_models
+
+        path = pathlib.Path(value)
+        is_path = value not in list_models() and (path.exists() or len(path.parts) > 1)
+        return str(path.absolute()) if is_path else value
 
 
 class Bands(click.ParamType):
@@ -100,6 +121,13 @@ class Bands(click.ParamType):
             return tuple(int(band) for band in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 4,1,2.", parameter, context)
+
+
+def image_format(options: Options) -> ImageFormat:
+    """The `ImageFormat` of the options of a command."""
+    from keras_deeplab.data.files.images import ImageFormat
+
+    return ImageFormat(options["bands"], options["value_range"])
 
 
 @typing.overload
@@ -127,7 +155,7 @@ def data_source(options, *, subset, prefix="", required=True):
     from keras_deeplab.data.source import DataSource
 
     files = {name: options[f"{prefix}{name}"] for name in ("images", "masks", "split", "pairs")}
-    form = ImageFormat(options["bands"], options["value_range"])
+    form = image_format(options)
     if options["dataset"] is not None:
         if any(files.values()) or form != ImageFormat():
             raise click.UsageError(

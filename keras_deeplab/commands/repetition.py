@@ -61,7 +61,8 @@ def given_options(context: click.Context) -> dict[str, typing.Any]:
 def _plain(value):
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, pathlib.Path) else value
+    # Absolute: the run may be repeated from another folder.
+    return str(value.absolute()) if isinstance(value, pathlib.Path) else value
 
 
 def arguments(command: str) -> list[str]:

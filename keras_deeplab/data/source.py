@@ -13,6 +13,7 @@ from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.folder import open_pairs
+from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
 
@@ -71,10 +72,7 @@ class DataSource:
         """The same images, with `form` where this record leaves bands or value range open."""
         if self.dataset is not None:
             return self
-        merged = ImageFormat(
-            self.form.bands or form.bands, self.form.value_range or form.value_range
-        )
-        return dataclasses.replace(self, form=merged)
+        return dataclasses.replace(self, form=self.form.completed(form))
 
     def classes(self) -> ClassTable | None:
         """Class table of a prepared dataset; `None` for files, which do not hold one."""
@@ -116,6 +114,15 @@ class DataSource:
         images = [image for image, _ in self._file_pairs]
         root = os.path.commonpath([os.path.dirname(image) for image in images])
         return (pathlib.Path(image).relative_to(root).as_posix() for image in images)
+
+    def ground(self) -> Ground:
+        """Meaning of the channels and ground resolution, where dataset or files say them."""
+        if self.dataset is not None:
+            config = self._builder().builder_config
+            infrared = getattr(config, "channels", "rgb") == "irrg"
+            channels = ("nir", "red", "green") if infrared else ("red", "green", "blue")
+            return Ground(channels, registry.dataset_spec(self.dataset).resolution_m)
+        return describe_ground([image for image, _ in self._file_pairs], self.form)
 
     @functools.cached_property
     def _file_pairs(self) -> list[tuple[str, str]]:

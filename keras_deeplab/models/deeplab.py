@@ -22,6 +22,26 @@ class DeepLabV3Plus(keras.Model):
     Here the loss of both is `loss(logits) + 0.4 loss(aux_logits)`.
     """
 
+    # What the model knows of itself, a registered object that Keras can serialise; `None` at first.
+    metadata: Any = None
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration of the functional model, with its metadata."""
+        config = super().get_config()
+        if self.metadata is not None:
+            config["metadata"] = keras.saving.serialize_keras_object(self.metadata)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "DeepLabV3Plus":
+        """The model of `get_config`; older configurations hold no metadata."""
+        config = dict(config)
+        metadata = config.pop("metadata", None)
+        model = super().from_config(config, custom_objects=custom_objects)
+        if metadata is not None:
+            model.metadata = keras.saving.deserialize_keras_object(metadata)
+        return model
+
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         channels = self.input_shape[-1]
         shape: Sequence[int | None] = getattr(inputs, "shape", ())

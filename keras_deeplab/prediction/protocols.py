@@ -142,6 +142,30 @@ def get_protocol(name: str, *, test_size: tuple[int, int] | None = None) -> Prot
     return protocol if protocol.window else dataclasses.replace(protocol, test_size=test_size)
 
 
+def choose_protocol(
+    protocol: str | Protocol | None, *, test_size: tuple[int, int] | None = None, **views: Any
+) -> Protocol:
+    """The protocol of a function's arguments: one that is given, or one of its parts.
+
+    Args:
+        protocol: Name or `Protocol`, which excludes `views`; `None` makes one of `views`.
+        test_size: Test size of a named protocol or of `views`.
+        **views: `scales`, `flip`, `window` and `stride`.
+
+    Raises:
+        ValueError: When both are given, or a value is invalid.
+    """
+    custom = Protocol(**views)
+    if protocol is None:
+        return dataclasses.replace(custom, test_size=test_size)
+    if custom != Protocol() or (isinstance(protocol, Protocol) and test_size is not None):
+        raise ValueError(
+            "protocol cannot be combined with scales, flip, window or stride; a Protocol object "
+            "has its own test_size."
+        )
+    return get_protocol(protocol, test_size=test_size) if isinstance(protocol, str) else protocol
+
+
 def named(protocol: Protocol) -> Protocol:
     """The same protocol under its name in `PROTOCOLS`; unchanged when it is not one of them."""
     for name in PROTOCOLS:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeplab.data.files.grid import window_starts
-from keras_deeplab.models.layers import check_image_size
+from keras_deeplab.models.layers import MIN_SIZE, check_image_size
 from keras_deeplab.prediction.protocols import Protocol
 
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable[[np.ndarray], Any]] = (
@@ -44,6 +44,12 @@ def _build_logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
         signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
         forward = tf.function(forward, input_signature=signature)
     return lambda images: forward(images.astype("float32"))
+
+
+def logits_classes(model: keras.Model) -> int:
+    """Number of classes of a model's logits."""
+    shape = model.output_shape
+    return (shape["logits"] if isinstance(shape, dict) else shape)[-1]
 
 
 def check_image(model: keras.Model, image: np.ndarray) -> None:
@@ -147,6 +153,10 @@ def image_probabilities(
         ValueError: When the image does not fit the model, or a view is too small.
     """
     check_image(model, image)
+    if protocol.window is not None and min(protocol.window) < MIN_SIZE:
+        raise ValueError(
+            f"window {protocol.window} is too small: the network needs {MIN_SIZE} pixels a side."
+        )
     height, width = image.shape[:2]
     sums: list[Any] = [None, None] if protocol.flip else [None]
     for scale in protocol.scales:

@@ -100,6 +100,7 @@ class LoveDA(LabelledScenes):
         crop=512,
         base_size=(2048, 512),
         test_size=(1024, 1024),
+        resolution_m=0.3,
     )
     BUILDER_CONFIGS: ClassVar = [
         LoveDAConfig(name="all", description="Urban and rural scenes."),

@@ -53,6 +53,10 @@ class ImageFormat:
                     f"value_range must be (low, high) with low < high, got {self.value_range}."
                 )
 
+    def completed(self, other: ImageFormat) -> ImageFormat:
+        """This format, with what it leaves open taken from another."""
+        return ImageFormat(self.bands or other.bands, self.value_range or other.value_range)
+
     @property
     def channels(self) -> int:
         """Number of channels of an image."""
