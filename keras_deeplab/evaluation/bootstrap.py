@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeplab.evaluation.metrics import check_settings, derive
+from keras_deeplab.evaluation.metrics import areas, check_settings, scores
 
 _SETTINGS = ("num_classes", "replicates", "seed")
 _SCORES = ("aAcc", "mIoU", "mAcc", "mDice", "mFscore", "fwIoU")
 
 
 class Bootstrap:
-    """Bootstrap replicates of a confusion matrix, each from its own random sample of the images.
+    """Bootstrap replicates of class areas, each from its own random sample of the images.
 
     Each replicate counts every image Poisson(1) times. For many images this approaches sampling
     with replacement, but needs neither their number nor a second pass over their matrices (Hanley
@@ -29,8 +29,7 @@ class Bootstrap:
         seed: Seed of the weights, an integer >= 0.
 
     Attributes:
-        confusions: `(replicates, num_classes, num_classes)` int64 pixel counts, labels in rows,
-            predictions in columns.
+        areas: `(replicates, 3, num_classes)` int64 pixel counts, see `metrics.areas`.
         images: Number of images counted.
 
     Raises:
@@ -48,7 +47,7 @@ class Bootstrap:
         self.num_classes = num_classes
         self.replicates = replicates
         self.seed = seed
-        self.confusions = np.zeros((replicates, num_classes, num_classes), np.int64)
+        self.areas = np.zeros((replicates, 3, num_classes), np.int64)
         self.images = 0
 
     def update(self, index: int, confusion: np.ndarray) -> None:
@@ -69,7 +68,7 @@ class Bootstrap:
         # The spawn key separates seed and index; concatenated, different pairs could be equal.
         source = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
         weights = source.poisson(1, self.replicates)
-        self.confusions += weights[:, np.newaxis, np.newaxis] * np.asarray(confusion, np.int64)
+        self.areas += weights[:, np.newaxis, np.newaxis] * areas(np.asarray(confusion, np.int64))
         self.images += 1
 
     def merge(self, other: "Bootstrap") -> None:
@@ -82,7 +81,7 @@ class Bootstrap:
             ValueError: When the settings differ.
         """
         check_settings(self, other, _SETTINGS)
-        self.confusions += other.confusions
+        self.areas += other.areas
         self.images += other.images
 
     def intervals(self, level: float = 0.95) -> dict[str, Any]:
@@ -103,7 +102,7 @@ class Bootstrap:
         Raises:
             ValueError: When `level` is not between 0 and 1.
         """
-        overall, per_class = derive(self.confusions)
+        overall, per_class = scores(self.areas)
         return {
             **{name: _interval(overall[name], level, self.images) for name in _SCORES},
             "IoU": [_interval(values, level, self.images) for values in per_class["IoU"].T],
@@ -129,13 +128,13 @@ def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) 
     """
     check_settings(first, second, _SETTINGS)
     # Same labels and same weights: both models have the same labelled pixels in each replicate.
-    labelled = [bootstrap.confusions.sum(axis=2) for bootstrap in (first, second)]
+    labelled = [bootstrap.areas[:, 1] for bootstrap in (first, second)]
     if first.images != second.images or not np.array_equal(*labelled):
         raise ValueError(
             f"The {first.images} and {second.images} images counted differ in labels or indices: "
             "evaluate both models on the same images with the same indices."
         )
-    before, after = derive(first.confusions), derive(second.confusions)
+    before, after = scores(first.areas), scores(second.areas)
 
     def compare(differences: np.ndarray) -> dict[str, float]:
         low, high = _interval(differences, level, first.images)

@@ -94,7 +94,26 @@ class SegmentationMetrics:
 
 
 def derive(confusion: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Scores of confusion matrices, as fractions 0..1.
+    """Scores of confusion matrices `(..., classes, classes)`, labels in rows; see `scores`."""
+    return scores(areas(confusion))
+
+
+def areas(confusion: np.ndarray) -> np.ndarray:
+    """All that the scores need of confusion matrices, linear in the number of classes.
+
+    Args:
+        confusion: `(..., classes, classes)` int64 pixel counts, labels in rows, predictions in
+            columns.
+
+    Returns:
+        `(..., 3, classes)` int64 pixel counts: of the intersection, labelled, predicted.
+    """
+    intersect = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return np.stack([intersect, confusion.sum(axis=-1), confusion.sum(axis=-2)], axis=-2)
+
+
+def scores(counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Scores as fractions 0..1.
 
     IoU and Dice are undefined (NaN) for a class in neither labels nor predictions, accuracy for a
     class that is never labelled, precision for a class that is never predicted. The F-score,
@@ -109,15 +128,13 @@ def derive(confusion: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.n
     - `microIoU`: sum of the intersections over sum of the unions of all classes.
 
     Args:
-        confusion: `(..., classes, classes)` int64 pixel counts, labels in rows, predictions in
-            columns.
+        counts: `(..., 3, classes)` pixel counts of `areas`.
 
     Returns:
         Two dicts of float64 arrays: `aAcc`, the means, `fwIoU` and `microIoU`, each `(...)`; and
         the scores per class, `(..., classes)`. NaN where undefined.
     """
-    intersect = np.diagonal(confusion, axis1=-2, axis2=-1)
-    labelled, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    intersect, labelled, predicted = np.moveaxis(counts, -2, 0)
     union, pixels = labelled + predicted - intersect, labelled.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         precision, recall = intersect / predicted, intersect / labelled

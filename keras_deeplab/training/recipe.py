@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -90,6 +91,13 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value!r}.")
+        for name in ("learning_rate", "backbone_lr_factor", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, got {value!r}.")
+        for name in ("end_learning_rate", "weight_decay", "warmup"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)!r}.")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 known = " or ".join(map(repr, choices))
@@ -105,8 +113,6 @@ class Recipe:
             )
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema must be strictly between 0 and 1, got {self.ema!r}.")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive, got {self.clip_norm!r}.")
         if self.accumulate > 1 and self.steps % self.accumulate:
             raise ValueError(
                 f"steps must be a multiple of accumulate {self.accumulate}, got {self.steps}: the "

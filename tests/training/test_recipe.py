@@ -40,6 +40,12 @@ def test_bad_recipes_are_named():
     for options, message in (
         ({"steps": 0}, "steps must be 1 or more, got 0"),
         ({"optimizer": "lamb"}, "'sgd' or 'adamw', got 'lamb'"),
+        ({"learning_rate": -1e-3}, "learning_rate must be positive"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
+        ({"backbone_lr_factor": -0.1}, "backbone_lr_factor must be positive"),
+        ({"end_learning_rate": -1e-4}, "end_learning_rate must be 0 or more"),
+        ({"weight_decay": -1e-4}, "weight_decay must be 0 or more"),
+        ({"warmup": -1}, "warmup must be 0 or more"),
         ({"scale_range": (2.0, 0.5)}, "in ascending order"),
         ({"ema": 1.0}, "strictly between 0 and 1, got 1.0"),
         ({"clip_norm": 0}, "positive, got 0"),

@@ -75,12 +75,8 @@ def plot_history(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(
-        [row["step"] for row in rows],
-        [row["loss"] for row in rows],
-        color="tab:gray",
-        label="training loss",
-    )
+    losses = np.array([(row["step"], row["loss"]) for row in rows], float).reshape(-1, 2)
+    axes.plot(*losses.T, color="tab:gray", label="training loss")
     axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
     right = axes.twinx()
     for name, color, label in (
