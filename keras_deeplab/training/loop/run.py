@@ -31,6 +31,8 @@ from keras_deeplab.training.loop.tensorboard import TensorBoardLog
 from keras_deeplab.training.recipe import Recipe, compile_for_training, get_recipe
 from keras_deeplab.zoo.run_folders import Record, run_record
 
+IMAGE_POOL_NORM = "decode_head-image_pool-1-bn"
+
 
 def train(
     model: keras.Model,
@@ -73,7 +75,8 @@ def train(
         last weights, or with their moving average when the recipe has `ema`.
 
     Raises:
-        ValueError: When `output` contains a run and `resume` is false, or there is no run to
+        ValueError: When there is one class only; when batch norm would see a single value; when
+            `output` contains a run and `resume` is false, or there is no run to
             resume.
         NonFinite: When the loss or a weight becomes NaN or infinite; names the step.
         Interrupted: After SIGTERM or Ctrl-C; a `KeyboardInterrupt`.
@@ -81,9 +84,15 @@ def train(
     """
     recipe = get_recipe(recipe)
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
+    if len(classes) < 2:
+        raise ValueError(
+            f"One class, {classes.names[0]!r}: softmax has nothing to decide between. Add a class "
+            "for everything else, such as background."
+        )
     compile_for_training(model, recipe)
     record = _describe_run(model, classes, recipe, notes or {})
     strategy = strategy_of(model)
+    _check_batch(model, recipe.batch_size, strategy)
     chief = is_chief(strategy)
     if worker_share(strategy) != (1, 0):
         patch_fit(model)
@@ -134,6 +143,24 @@ def _describe_run(
         metadata = metadata.with_classes(classes)
     model.metadata = dataclasses.replace(metadata, name=None, licence=None, tile_size=recipe.crop)
     return run_record(model.metadata, recipe=dataclasses.asdict(recipe), **notes)
+
+
+def _check_batch(model: keras.Model, batch_size: int, strategy: Any) -> None:
+    """Refuses batches whose statistics are those of a single value.
+
+    The batch norm after image pooling sees one value per channel and sample. PyTorch refuses such a
+    batch ("Expected more than 1 value per channel when training").
+    """
+    norm = next((layer for layer in model.layers if layer.name == IMAGE_POOL_NORM), None)
+    if norm is None or not norm.trainable:
+        return
+    replicas = 1 if strategy is None or norm.synchronized else strategy.num_replicas_in_sync
+    if batch_size // replicas < 2:
+        raise ValueError(
+            f"A batch of {batch_size} leaves one image for batch norm: its statistics would be those "
+            "of a single value after image pooling, which ruins the network. Use a batch size of 2 "
+            "or more per device, or freeze batch norm (freeze_batch_norm=True, --freeze-bn)."
+        )
 
 
 def _check_folder(folder: RunFolder, resume: bool) -> None:
