@@ -157,9 +157,9 @@ def _check_batch(model: keras.Model, batch_size: int, strategy: Any) -> None:
     replicas = 1 if strategy is None or norm.synchronized else strategy.num_replicas_in_sync
     if batch_size // replicas < 2:
         raise ValueError(
-            f"A batch of {batch_size} leaves one image for batch norm: its statistics would be those "
-            "of a single value after image pooling, which ruins the network. Use a batch size of 2 "
-            "or more per device, or freeze batch norm (freeze_batch_norm=True, --freeze-bn)."
+            f"A batch of {batch_size} leaves batch norm one image: after image pooling its "
+            "statistics are those of a single value, which ruins the network. Use a batch size of "
+            "2 or more per device, or freeze batch norm (freeze_batch_norm=True, --freeze-bn)."
         )
 
 
