@@ -67,7 +67,7 @@ def test_the_record_notes_recipe_and_command(run):
 
 
 def test_a_run_of_an_older_version_loads(run, tmp_path):
-    folder, trained, _ = run
+    folder = run[0]
     (tmp_path / "last.weights.h5").symlink_to(folder / "last.weights.h5")
     table = TABLE.to_json()
     old = {"variant": "r18_d16", "bands": None, "value_range": None, **table}
