@@ -2,6 +2,7 @@
 
 from keras_deeplab._internal.files import atomic_write
 from keras_deeplab.prediction.protocols import parse_protocol
+from keras_deeplab.zoo.loader import entry_metadata
 from keras_deeplab.zoo.manifest import Entry, Zoo
 
 
@@ -40,22 +41,23 @@ def card_text(name: str, entry: Entry) -> str:
 
 
 def _use(name, entry):
-    weights, statistics = entry["weights"], entry["input"]
+    weights, metadata = entry["weights"], entry_metadata(name, entry)
     return f"""## Use
 
 ```python
 import keras_deeplab as kd
 
 model = kd.load("{name}")
-probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {statistics["channels"]}
+probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {metadata.channel_names}
 ```
 
 | | |
 |---|---|
 | network | {entry["variant"]}, {len(entry["classes"])} classes |
-| input | {statistics["channels"]} 0..255; mean {_numbers(statistics["mean"])}, standard deviation \
-{_numbers(statistics["std"])}, applied inside the model |
-| training crop | {entry["crop"]} pixels |
+| input | {metadata.channel_names} 0..255; mean {_numbers(metadata.mean)}, standard deviation \
+{_numbers(metadata.std)}, applied inside the model |
+| ground resolution | {metadata.rows()["ground resolution"]} |
+| training crop | {metadata.tile_size} pixels |
 | weights | {_file(weights)}, {weights["dtype"]} |
 | SHA-256 | `{weights["sha256"]}` |"""
 
