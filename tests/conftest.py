@@ -26,3 +26,13 @@ def labelled_folder(tmp_path):
         ' "ignore": [{"rgb": [0, 0, 0]}]}'
     )
     return tmp_path
+
+
+@pytest.fixture
+def tiny_networks(monkeypatch):
+    """Every variant is the tiny network, for tests in which the network does not matter."""
+    from tiny import tiny_build
+
+    from keras_deeplab.models import deeplab
+
+    monkeypatch.setattr(deeplab, "_build", tiny_build)

@@ -1,5 +1,6 @@
 """The reference fixtures: golden weights and the values the PyTorch implementation computed."""
 
+import functools
 import importlib.util
 import json
 import pathlib
@@ -19,13 +20,21 @@ def read(path):
 
 
 def state_dict(depth, num_classes=6):
-    """Golden weights of a depth, in PyTorch layout."""
+    """Golden weights of a depth, in PyTorch layout; the arrays are shared, so read-only."""
+    return dict(_golden_arrays(depth, num_classes))
+
+
+@functools.lru_cache(maxsize=2)  # the largest network has 250 MB
+def _golden_arrays(depth, num_classes):
     keys = read(f"state_dict_r{depth}_potsdam.json")["keys"]
     shapes = {
         name: [num_classes, *entry["shape"][1:]] if "conv_seg" in name else entry["shape"]
         for name, entry in keys.items()
     }
-    return golden.make_state_dict(shapes)
+    arrays = golden.make_state_dict(shapes)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
 
 
 def golden_model(depth, num_classes=6, **options):

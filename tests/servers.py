@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.server
+import math
 import re
 import threading
 import time
@@ -29,6 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self._headers()
         end = server.cuts.pop(0) if server.cuts else len(body)
         for start in range(0, end, 50_000):
+            if server.sent >= server.hold_at:
+                server.released.wait()
             server.sent += self.wfile.write(body[start : min(start + 50_000, end)])
             time.sleep(server.pause)
         self.close_connection = True
@@ -62,7 +65,7 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.seen.append(self.path)
-        answer = requests.get(self.path, timeout=5, proxies={"http": ""})
+        answer = requests.get(self.path, timeout=300, proxies={"http": ""})
         self.send_response(answer.status_code)
         self.send_header("Content-Length", str(len(answer.content)))
         self.end_headers()
@@ -81,6 +84,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.ranges = "honoured"
         self.declared = True  # whether a Content-Length is sent
         self.pause = 0.0  # seconds after each 50 kB
+        self.hold_at = math.inf  # bytes of bodies after which all of them stand still
+        self.released = threading.Event()  # ends that
         self.sent = 0  # bytes of bodies
         self.seen = []  # (path, Range header) of each request
         self.address = f"http://127.0.0.1:{self.server_port}"
@@ -97,6 +102,7 @@ def running(server):
     try:
         yield server
     finally:
+        server.released.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -3,10 +3,14 @@
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
+from in_process import run
+from PIL import Image
 
 from keras_deeplab.publishing import results_table
 from keras_deeplab.zoo.manifest import default_zoo
@@ -16,22 +20,52 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLS = ("pip install ",)  # the two commands that .ci/run runs
 
 
+def snippets(page):
+    """`(language, code)` of each snippet of a page."""
+    found = re.findall(r"```(python|bash)\n(.*?)```", page.read_text(), re.DOTALL)
+    assert found
+    return [(language, code) for language, code in found if not code.startswith(INSTALLS)]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A new current directory, from which the commands of the package are found."""
+    monkeypatch.chdir(tmp_path)
+    path = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    return tmp_path
+
+
+def crop(path):
+    with Image.open(path) as picture:
+        picture.crop((0, 0, 160, 128)).save(path)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_snippets_run(page, tmp_path):
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    environment = {
-        **os.environ,
-        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    snippets = re.findall(r"```(python|bash)\n(.*?)```", page.read_text(), re.DOTALL)
-    assert snippets
-    for language, code in snippets:
-        if code.startswith(INSTALLS):
+def test_snippets_run(page, folder):
+    """One after the other in this process, which starts TensorFlow once, on parts of the images."""
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    for path in folder.glob("examples/dubai/*/*"):
+        crop(path)
+    for language, code in snippets(page):
+        if language == "python":
+            exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
             continue
+        for line in code.splitlines():
+            if line.startswith("keras-deeplab "):
+                run(*shlex.split(line)[1:])
+            else:
+                subprocess.run(["bash", "-ec", line], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_snippets_run_in_processes_of_their_own(page, folder):
+    """As a user runs them: nothing is imported, set or traced already, and the images are whole."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    for language, code in snippets(page):
         command = [sys.executable, "-c", code] if language == "python" else ["bash", "-ec", code]
-        result = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{code}\n{result.stderr}"
 
 

@@ -6,17 +6,29 @@ import tensorflow as tf
 
 from keras_deeplab.models import heads
 from keras_deeplab.models.deeplab import DeepLabV3Plus
-from keras_deeplab.models.layers import MEAN, STD, ImageInput, ResizeLike, conv_module
+from keras_deeplab.models.layers import ImageInput, ResizeLike, conv_module, input_statistics
 
 
-def tiny_model(classes=2, dropout=0.5, seed=0):
+def tiny_model(
+    classes=2, dropout=0.5, seed=0, *, channels=3, aux_head=False, sync_batch_norm=False
+):
+    """Two blocks of 8 channels at full resolution; an auxiliary head sits on the first."""
     keras.utils.set_random_seed(seed)
-    image = keras.Input((None, None, 3), name="image")
-    x = ImageInput(MEAN, STD, name="preprocessing")(image)
-    x = conv_module(x, 8, 3, "backbone-stem")
-    x = conv_module(x, 8, 3, "backbone-layer1")
-    x = heads.classifier(x, classes, "decode_head", dropout=dropout)
-    return DeepLabV3Plus(image, ResizeLike(dtype="float32", name="logits")([x, image]))
+    image = keras.Input((None, None, channels), name="image")
+    x = ImageInput(*input_statistics(channels), name="preprocessing")(image)
+    stem = conv_module(x, 8, 3, "backbone-stem", sync=sync_batch_norm)
+    x = conv_module(stem, 8, 3, "backbone-layer1", sync=sync_batch_norm)
+    outputs = {"logits": heads.classifier(x, classes, "decode_head", dropout=dropout)}
+    if aux_head:
+        outputs["aux_logits"] = heads.classifier(stem, classes, "auxiliary_head", dropout=dropout)
+    for key in outputs:
+        outputs[key] = ResizeLike(dtype="float32", name=key)([outputs[key], image])
+    return DeepLabV3Plus(image, outputs if aux_head else outputs["logits"])
+
+
+def tiny_build(variant, num_classes, *, input_shape=(None, None, 3), aux_head=False, **options):
+    """Stands for the builder of every variant where the network does not matter."""
+    return tiny_model(num_classes, channels=input_shape[2], aux_head=aux_head)
 
 
 def blocks(count=4, size=40, classes=2):

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import in_process
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,16 +64,6 @@ def test_predict_draws_an_overlay(tmp_path):
         assert f"{count:,}" in row
 
 
-def test_evaluate_prints_and_writes_the_same(tmp_path):
-    result = run(
-        *("evaluate", "r18_dubai", "--images", EXAMPLES / "images"),
-        *("--masks", EXAMPLES / "masks", "--json", tmp_path / "metrics.json"),
-    )
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert f"mIoU {metrics['mIoU']:.4f}" in result.stdout
-    assert np.array(metrics["confusion"]).shape == (5, 5)
-
-
 def test_errors_are_for_people(labelled_folder, tmp_path):
     (labelled_folder / "masks/scene_1.png").unlink()
     failed = run(
@@ -84,8 +75,9 @@ def test_errors_are_for_people(labelled_folder, tmp_path):
     assert failed.returncode == 1
     assert "scene_1.png has no mask in" in failed.stderr
     assert "Traceback" not in failed.stderr
-    failed = run("predict", EXAMPLES / "classes.json", "--model", "r18_dubai", check=False)
-    assert "cannot be read as a raster" in failed.stderr
+    arguments = ("predict", EXAMPLES / "classes.json", "--model", "r18_dubai")
+    failed = in_process.run(*arguments, check=False)
+    assert failed.exit_code == 1 and "cannot be read as a raster" in failed.output
 
 
 @pytest.mark.parametrize("script", ["train", "predict", "evaluate", "list", "info", "publish"])

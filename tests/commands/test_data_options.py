@@ -44,7 +44,7 @@ def folders(scenes, prefix="--"):
     return (f"{prefix}images", scenes / "images", f"{prefix}masks", scenes / "masks")
 
 
-def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path):
+def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path, tiny_networks):
     output = tmp_path / "run"
     options = ("--pairs", scenes / "pairs.csv", *folders(scenes, "--val-"), *FORM)
     command = training(scenes, output, *options, "--val-split", scenes / "val.txt")
@@ -71,7 +71,7 @@ def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path):
     assert "expected an 8-bit image with RGB, found uint16 with bands 1 " in failed.output
 
 
-def test_a_run_of_four_bands_is_a_model_for_four_bands(scenes, tmp_path):
+def test_a_run_of_four_bands_is_a_model_for_four_bands(scenes, tmp_path, tiny_networks):
     output = tmp_path / "run"
     run(
         *training(scenes, output, *folders(scenes)),

@@ -24,7 +24,7 @@ FAKES = {
 
 
 @pytest.mark.parametrize("name", FAKES)
-def test_prepare_train_evaluate(tmp_path, name):
+def test_prepare_train_evaluate(tmp_path, tiny_networks, name):
     FAKES[name](tmp_path / "manual")
     data = ("--data-dir", tmp_path / "data")
     run("prepare", name, "--manual-dir", tmp_path / "manual", *data)

@@ -17,7 +17,7 @@ from keras_deeplab.publishing.cards import card_text
 
 
 @pytest.fixture
-def trained(labelled_folder, tmp_path):
+def trained(labelled_folder, tmp_path, tiny_networks):
     """The folder of a run with random weights, for the labelled images."""
     folder = tmp_path / "run"
     folder.mkdir()
@@ -40,6 +40,7 @@ def test_evaluate_names_its_protocol(trained, images, tmp_path):
     assert found["protocol"]["name"] == "whole_scene"
     assert "Protocol whole_scene. Each image is predicted by windows of 512 x 512" in said
     assert f"mIoU {found['mIoU']:.4f}" in said and "3 images" in said
+    assert np.array(found["confusion"]).shape == (2, 2)
     text = page.read_text()
     assert "scene_1.png" in text and "--window 512 --stride 384 --report" in text
     run(*command, "--protocol", "whole_scene")

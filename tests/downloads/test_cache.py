@@ -1,5 +1,6 @@
 """The cache folder: several processes, killed ones, full and read-only disks."""
 
+import math
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_several_processes_download_once(server, home):
     server.pause = 0.1  # longer in all than the processes take to start one after the other
     processes = [start_fetch(server.url) for _ in range(4)]
     for process in processes:
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=600)
         assert output.strip() == str(home / NAME), errors
     assert len(server.seen) == 1
     assert (home / NAME).read_bytes() == CONTENT
@@ -67,12 +68,12 @@ def test_waiting_is_announced(server, home, monkeypatch, caplog):
             assert thread.is_alive()
             time.sleep(0.02)
         assert server.seen == []
-    thread.join(timeout=10)
+    thread.join(timeout=600)
     assert (home / NAME).read_bytes() == CONTENT
 
 
 def test_killed_process_leaves_no_wrong_file(server, home):
-    server.pause = 0.1
+    server.hold_at = 400_000
     process = start_fetch(server.url)
     part = home / f"{NAME}.part"
     while not part.exists() or part.stat().st_size < 200_000:
@@ -81,7 +82,7 @@ def test_killed_process_leaves_no_wrong_file(server, home):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert files_in(home) == [part.name]
-    arrived, server.pause = part.stat().st_size, 0.0
+    arrived, server.hold_at = part.stat().st_size, math.inf
     assert fetch(server.url, SHA256).read_bytes() == CONTENT
     assert [wanted for _, wanted in server.seen] == [None, f"bytes={arrived}-"]
 

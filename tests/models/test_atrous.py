@@ -1,31 +1,51 @@
 """What atrous convolution means: the same features on a denser grid."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from reference import golden, state_dict
+from reference import golden
 
-import keras_deeplab as kd
 from keras_deeplab.models.atrous import Conv2D, DepthwiseConv2D
+from keras_deeplab.models.resnet import resnet
+
+BLOCKS = {True: (1, 2, 3, 3), False: (1, 2, 2, 2)}  # fewer than a ResNet-50 has, with all dilations
 
 
-def stages(variant, depth, image, **options):
-    model = kd.build(variant, 6, include_preprocessing=False, aux_head=True, **options)
-    kd.load_state_dict(model, state_dict(depth))
-    names = [
-        max(
-            (
-                layer.name
-                for layer in model.layers
-                if layer.name.startswith(f"backbone-layer{i}-") and layer.name.endswith("-relu")
+@functools.cache
+def backbones(bottleneck, multi_grid=None):
+    """Two backbones of the same weights, of output stride 8 and 16, that put out their stages."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((None, None, 3))
+    dense, sparse = (
+        keras.Model(
+            image,
+            resnet(
+                image, BLOCKS[bottleneck], bottleneck, output_stride=stride, multi_grid=multi_grid
             ),
-            key=lambda name: int(name.split("-")[2]),
         )
-        for i in (1, 2, 3, 4)
-    ]
-    backbone = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    return [np.asarray(stage) for stage in backbone(image, training=False)]
+        for stride in (8, 16)
+    )
+    sparse.set_weights(dense.get_weights())
+    return dense, sparse
+
+
+def stages(size, *network):
+    """Pairs of the outputs of each stage, at output stride 8 and 16."""
+    image = golden.make_input("atrous", 1, *size)
+    found = (model(image, training=False) for model in backbones(*network))
+    return [tuple(map(np.asarray, pair)) for pair in zip(*found, strict=True)]
+
+
+def assert_equal_features(actual, expected):
+    """Up to the order in which a convolution adds, which depends on the size and the processor."""
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def assert_other_features(actual, expected):
+    assert np.abs(actual - expected).max() > 0.05 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("size", [(64, 96), (65, 97)])
@@ -38,28 +58,25 @@ def test_stride_8_subsampled_is_stride_16(size):
     holds for the backbone alone: ASPP has other rates in pixels of its grid but its image pool
     averages another set of positions, and the decoder interpolates.
     """
-    image = golden.make_input("atrous", 1, *size)
-    dense, sparse = stages("r50_d8", 50, image), stages("r50_d16", 50, image)
-    for stage in (0, 1):
-        np.testing.assert_allclose(dense[stage], sparse[stage], atol=1e-5)
-    for stage in (2, 3):
-        np.testing.assert_allclose(dense[stage][:, ::2, ::2], sparse[stage], atol=1e-4)
+    found = stages(size, True)
+    for dense, sparse in found[:2]:
+        assert_equal_features(dense, sparse)
+    for dense, sparse in found[2:]:
+        assert_equal_features(dense[:, ::2, ::2], sparse)
 
 
 def test_does_not_hold_for_basic_blocks():
     """A basic block dilates only its first 3x3; the second sees other neighbours."""
-    image = golden.make_input("atrous", 1, 64, 64)
-    dense, sparse = stages("r18_d8", 18, image), stages("r18_d16", 18, image)
-    np.testing.assert_allclose(dense[1], sparse[1], atol=1e-5)
-    assert np.abs(dense[2][:, ::2, ::2] - sparse[2]).max() > 0.01
+    found = stages((64, 64), False)
+    assert_equal_features(*found[1])
+    assert_other_features(found[2][0][:, ::2, ::2], found[2][1])
 
 
 def test_does_not_hold_for_a_fixed_multi_grid():
     """A multi-grid sets the dilations of stage 4 outright, the same at both strides."""
-    image = golden.make_input("atrous", 1, 64, 64)
-    dense, sparse = stages("r50_d8_mg124", 50, image), stages("r50_d16_mg124", 50, image)
-    np.testing.assert_allclose(dense[2][:, ::2, ::2], sparse[2], atol=1e-4)
-    assert np.abs(dense[3][:, ::2, ::2] - sparse[3]).max() > 0.01
+    found = stages((64, 64), True, (1, 2, 4))
+    assert_equal_features(found[2][0][:, ::2, ::2], found[2][1])
+    assert_other_features(found[3][0][:, ::2, ::2], found[3][1])
 
 
 @pytest.mark.parametrize("ours", [Conv2D, DepthwiseConv2D])

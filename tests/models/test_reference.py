@@ -20,6 +20,7 @@ FEATURES = {
     "sep_bottleneck_1": "decode_head-sep_bottleneck-1-pointwise_conv-activate",
     "aux_convs": "auxiliary_head-convs-0-activate",
 }
+HEADS = {"decode": "decode_head", "aux": "auxiliary_head"}
 
 
 def feature_layer(model, feature):
@@ -31,8 +32,16 @@ def feature_layer(model, feature):
     return model.get_layer(FEATURES[feature])
 
 
-def golden_case(case, **options):
-    """The model and the input of a case."""
+def assert_values(actual, expected):
+    assert list(actual.shape) == expected["shape_nhwc"]
+    n, y, x = np.array(expected["positions_nyx"]).T
+    np.testing.assert_allclose(actual[n, y, x], expected["values"], rtol=0, atol=TOLERANCE)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def computed(request):
+    """A case, and what the network makes of its input: features, logits of the heads, outputs."""
+    case = read(f"models/{request.param}.json")
     spec = case["model"]
     model = kd.build(
         f"r{spec['depth']}_d{spec['output_stride']}",
@@ -40,49 +49,43 @@ def golden_case(case, **options):
         multi_grid=spec["multi_grid"],
         include_preprocessing=False,
         aux_head=True,
-        **options,
     )
     kd.load_state_dict(model, state_dict(spec["depth"], spec["num_classes"]))
-    return model, golden.make_input(case["case"], *case["input"]["shape_nhwc"][:3])
+    wanted = {feature: feature_layer(model, feature).output for feature in case["features"]}
+    assert len(wanted) == 16
+    wanted |= {head: model.get_layer(f"{layer}-conv_seg").output for head, layer in HEADS.items()}
+    image = golden.make_input(case["case"], *case["input"]["shape_nhwc"][:3])
+    values, outputs = keras.Model(model.input, [wanted, model.output])(image, training=False)
+    as_arrays = ({key: np.asarray(value) for key, value in d.items()} for d in (values, outputs))
+    return case, *as_arrays
 
 
-def assert_values(actual, expected):
-    actual = np.asarray(actual)
-    assert list(actual.shape) == expected["shape_nhwc"]
-    n, y, x = np.array(expected["positions_nyx"]).T
-    np.testing.assert_allclose(actual[n, y, x], expected["values"], rtol=0, atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_features_and_logits(name):
-    case = read(f"models/{name}.json")
-    model, image = golden_case(case, resize_logits=False)
-    layers = {feature: feature_layer(model, feature).output for feature in case["features"]}
-    assert len(layers) == 16
-    features, outputs = keras.Model(model.input, [layers, model.output])(image, training=False)
+def test_features(computed):
+    case, values, _ = computed
     for feature, expected in case["features"].items():
-        actual = np.asarray(features[feature])
-        assert list(actual.shape) == expected["shape_nhwc"], feature
+        assert list(values[feature].shape) == expected["shape_nhwc"], feature
         for sample in expected["samples"]:
-            value = actual[tuple(sample["nyxc"])]
+            value = values[feature][tuple(sample["nyxc"])]
             assert abs(value - sample["value"]) <= TOLERANCE, (feature, sample, value)
-    assert_values(outputs["logits"], case["decode_logits"])
-    assert_values(outputs["aux_logits"], case["aux_logits"])
-    for key, fixture in (("logits", "decode_logits"), ("aux_logits", "aux_logits")):
-        logits = np.asarray(outputs[key]).reshape(-1, case["model"]["num_classes"])
-        np.testing.assert_allclose(logits.mean(0), case[fixture]["class_mean"], atol=TOLERANCE)
-        np.testing.assert_allclose(logits.std(0), case[fixture]["class_std"], atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "r101" not in name])
-def test_resized_logits(name):
-    case = read(f"models/{name}.json")
-    model, image = golden_case(case)
-    outputs = model(image, training=False)
-    for key, fixture in (("logits", "decode"), ("aux_logits", "aux")):
-        expected = case[f"{fixture}_resized_to_input"]
-        assert_values(outputs[key], expected)
-        classes = np.asarray(outputs[key]).argmax(-1).ravel()
+def test_logits(computed):
+    case, values, _ = computed
+    for head in HEADS:
+        expected = case[f"{head}_logits"]
+        assert_values(values[head], expected)
+        logits = values[head].reshape(-1, case["model"]["num_classes"])
+        np.testing.assert_allclose(logits.mean(0), expected["class_mean"], atol=TOLERANCE)
+        np.testing.assert_allclose(logits.std(0), expected["class_std"], atol=TOLERANCE)
+
+
+def test_outputs(computed):
+    """The logits at the size of the image."""
+    case, _, outputs = computed
+    for head, output in (("decode", "logits"), ("aux", "aux_logits")):
+        expected = case[f"{head}_resized_to_input"]
+        assert_values(outputs[output], expected)
+        classes = outputs[output].argmax(-1).ravel()
         histogram = np.bincount(classes, minlength=case["model"]["num_classes"])
         moved = np.abs(histogram - expected["argmax_histogram"]).sum()
         assert moved <= 2 * expected["pixels_with_margin_below_1e-3"]

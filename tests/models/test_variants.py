@@ -1,4 +1,5 @@
-from models.tester import VariantTester
+import pytest
+from models.tester import VariantTester, check_variables
 
 import keras_deeplab as kd
 
@@ -56,6 +57,12 @@ class TestR101D16MG124(VariantTester):
 def test_every_variant_has_a_tester():
     tested = {cls.variant for cls in VariantTester.__subclasses__()}
     assert tested == set(kd.list_variants())
+
+
+@pytest.mark.parametrize("depth", [18, 50, 101])
+def test_variables_without_auxiliary_head(depth, tmp_path):
+    """Of one variant of each depth: strides and dilations do not change the variables."""
+    check_variables(kd.build(f"r{depth}_d8", 6), depth, tmp_path, aux_head=False)
 
 
 def test_list_variants_by_glob_in_natural_order():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from reference import TOLERANCE, golden, golden_model, read
+from scipy.special import softmax
+from tiny import tiny_model
 
 import keras_deeplab as kd
 from keras_deeplab.prediction.views import batch_logits, logits_function
@@ -37,16 +39,19 @@ def test_windows_equal_the_reference(bare_model):
     n, y, x = np.array(case["logits"]["positions_nyx"]).T
     np.testing.assert_allclose(logits[n, y, x], case["logits"]["values"], rtol=0, atol=TOLERANCE)
     histogram = np.bincount(logits.argmax(-1).ravel(), minlength=6)
-    assert np.abs(histogram - case["argmax_histogram"]).sum() <= 4
+    second, best = np.sort(logits, axis=-1)[..., -2:].reshape(-1, 2).T
+    near_ties = (best - second < 2 * TOLERANCE).sum()
+    assert near_ties < 0.01 * best.size
+    assert np.abs(histogram - case["argmax_histogram"]).sum() <= 2 * near_ties
     probabilities = kd.predict(bare_model, image[0], window=64, stride=48)
-    np.testing.assert_array_equal(probabilities.argmax(-1), logits[0].argmax(-1))
+    np.testing.assert_allclose(probabilities, softmax(logits[0], axis=-1), atol=1e-5)
 
 
 def test_scales_average_softmax(model):
     image = golden.make_image_u8("scales", 64, 80)
     views = [kd.predict(model, image, scales=(scale,)) for scale in (0.5, 1.0, 1.75)]
     together = kd.predict(model, image, scales=(0.5, 1.0, 1.75))
-    np.testing.assert_allclose(together, np.mean(views, axis=0), atol=1e-6)
+    np.testing.assert_allclose(together, np.mean(views, axis=0), atol=1e-5)
     np.testing.assert_allclose(together.sum(-1), 1, atol=1e-5)
 
 
@@ -58,7 +63,7 @@ def test_head_resolution_and_auxiliary_outputs_predict_the_same(model):
 
 
 def test_one_trace_serves_all_sizes():
-    model = kd.build("r18_d16", 2)
+    model = tiny_model()
     for size in ((32, 32), (33, 47), (64, 40)):
         kd.predict(model, np.zeros((*size, 3), "uint8"), flip=True)
     forward = logits_function(model)

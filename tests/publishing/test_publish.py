@@ -3,12 +3,11 @@
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import jsonschema
 import numpy as np
 import pytest
+from in_process import run as run_command
 from PIL import Image
 
 import keras_deeplab as kd
@@ -21,7 +20,7 @@ CURVE = pathlib.Path(__file__).parents[2] / "zoo/cards/r18_dubai/curve.png"
 
 
 @pytest.fixture
-def run(labelled_folder, tmp_path):
+def run(labelled_folder, tmp_path, tiny_networks):
     """The folder of a run, with random weights."""
     folder = tmp_path / "run"
     folder.mkdir()
@@ -53,17 +52,8 @@ def test_a_run_becomes_an_entry(run, large_folder, tmp_path):
     zoo = shutil.copytree(resources.zoo_dir(), tmp_path / "zoo")
     about = resources.zoo_dir() / "about/r18_dubai.json"
     images, masks = large_folder / "images", large_folder / "masks"
-    command = [
-        sys.executable,
-        "-m",
-        "keras_deeplab.commands",
-        "publish",
-        run,
-        "--name",
-        "r18_roofs",
-    ]
-    command += ["--about", about, "--images", images, "--masks", masks, "--zoo", zoo]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    command = ("publish", run, "--name", "r18_roofs", "--about", about, "--zoo", zoo)
+    run_command(*command, "--images", images, "--masks", masks)
     manifest = json.loads((zoo / "manifest.json").read_text())
     jsonschema.validate(manifest, json.loads((zoo / "manifest.schema.json").read_text()))
     before = json.loads((resources.zoo_dir() / "manifest.json").read_text())["models"]

@@ -6,26 +6,29 @@ import reference
 from reference import golden
 
 import keras_deeplab as kd
-from keras_deeplab.training.loop.deterministic import deterministic_gradients
 from keras_deeplab.training.optimizers import PolynomialDecay
 
 
 def test_losses_of_five_steps():
-    """Main and auxiliary loss, the optimizer, and batch norm in training, all at once."""
+    """Main and auxiliary loss of the real network; `test_step.py` has the single quantities."""
     fixture = reference.read("training/train_r18_potsdam_stable.json")
     images = golden.make_scene(fixture["case"], 2, 128, 128)
     labels = golden.make_label(fixture["case"], 2, 128, 128, 6)
     model = reference.golden_model(18, aux_head=True, dropout=0.0, include_preprocessing=False)
     kd.compile_for_training(model, kd.Recipe(learning_rate=0.001))
-    with deterministic_gradients():
-        losses = [float(model.train_on_batch(images, labels)) for _ in range(5)]
-    expected = [step["loss"] for step in fixture["steps_float64"]]
-    # float32 and float64 differ by 1.7e-4 in the reference itself, and so may ours in either.
-    np.testing.assert_allclose(losses[:4], expected[:4], rtol=0, atol=2 * 1.7e-4)
-    # Each step magnifies the rounding of those before, and processors round differently: the fifth
-    # loss was off by 3.4e-4 on one with AVX-512, and by 5.4e-4 on one without.
-    np.testing.assert_allclose(losses[4], expected[4], rtol=0, atol=1e-3)
-    assert losses[0] == pytest.approx(expected[0], abs=1e-5)
+    model.run_eagerly = True  # the same operations without the seconds that compiling takes
+    losses = [float(model.train_on_batch(images, labels)) for _ in range(5)]
+    single, double = (
+        np.array([step["loss"] for step in fixture[f"steps_{dtype}"]])
+        for dtype in ("float32", "float64")
+    )
+    assert losses[0] == pytest.approx(double[0], abs=2e-5)
+    # Batch norm over the two pooled values of a channel magnifies rounding: one update brings
+    # 7e-6 with oneDNN's kernels and 3.4e-5 with Eigen's, which processors without VNNI get.
+    assert losses[1] == pytest.approx(double[1], abs=1e-4)
+    # From then on float32 and float64 part in the reference itself, and so may ours from either.
+    spread = np.abs(single - double).max()
+    np.testing.assert_allclose(losses[2:], double[2:], rtol=0, atol=10 * spread)
 
 
 def test_learning_rates():

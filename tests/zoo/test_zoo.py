@@ -72,7 +72,8 @@ def test_bundled_entry_is_consistent(name):
 def test_load_predicts_the_bundled_images(model):
     """The examples are validation images, harder than most; random weights reach 0.1."""
     table = kd.data.read_class_table(EXAMPLES / "classes.json")
-    dataset = kd.data.from_folder(EXAMPLES / "images", EXAMPLES / "masks", table)
+    windows = kd.data.RandomWindows(size=256, count=6)
+    dataset = kd.data.from_folder(EXAMPLES / "images", EXAMPLES / "masks", table, windows=windows)
     result = kd.evaluate(model, dataset, num_classes=5).result()
     assert result["aAcc"] > 0.6 and result["mIoU"] > 0.3
 
@@ -93,7 +94,7 @@ def test_other_classes_keep_all_but_the_classifiers(model, caplog):
 def test_local_weights_instead(model, tmp_path):
     model.save_weights(tmp_path / "mine.weights.h5")
     mine = kd.load("r18_dubai", weights=tmp_path / "mine.weights.h5")
-    np.testing.assert_allclose(kd.predict(mine, IMAGE), kd.predict(model, IMAGE), atol=1e-6)
+    np.testing.assert_allclose(kd.predict(mine, IMAGE), kd.predict(model, IMAGE), atol=1e-5)
 
 
 def test_unknown_names_get_suggestions():

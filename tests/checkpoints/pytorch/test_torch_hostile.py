@@ -112,7 +112,7 @@ def read(tmp_path):
         path.write_bytes(data)
         kd.read_torch_checkpoint  # noqa: B018 - imports before memory counts
         tracemalloc.start()
-        start = time.perf_counter()
+        start = time.thread_time()  # others may keep the processor busy
         try:
             return kd.read_torch_checkpoint(path)
         except kd.CheckpointError as error:
@@ -123,7 +123,7 @@ def read(tmp_path):
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak < (memory or 2 * MemoryBudget(len(data)).limit)
-            assert time.perf_counter() - start < 20
+            assert time.thread_time() - start < 20
 
     return read
 
