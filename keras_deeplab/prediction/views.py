@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_deeplab.data.files.grid import window_starts
+from keras_deeplab.models.atrous import DATA_FORMAT
 from keras_deeplab.models.layers import MIN_SIZE, check_image_size
 from keras_deeplab.prediction.protocols import Protocol
 
@@ -99,7 +100,9 @@ def resize_bilinear(array: Any, size: tuple[int, int]) -> Any:
     """
     if tuple(array.shape[-3:-1]) == size:
         return array
-    return keras.ops.image.resize(array, size, interpolation="bilinear", antialias=False)
+    return keras.ops.image.resize(
+        array, size, interpolation="bilinear", antialias=False, data_format=DATA_FORMAT
+    )
 
 
 def batch_logits(model, images, window=None, stride=None):
