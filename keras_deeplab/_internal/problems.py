@@ -9,12 +9,12 @@ def raise_problems(summary: str, problems: Iterable[str | None]) -> None:
     """Raises a `ValueError` that lists problems under a summary; does nothing if there are none.
 
     Args:
-        summary: What the problems have in common.
+        summary: What the problems have in common, the beginning of the message.
         problems: `None` and empty strings are skipped.
     """
     found = [problem for problem in problems if problem]
     if found:
-        raise ValueError(f"{summary[0].upper()}{summary[1:]}:{listing(found)}")
+        raise ValueError(f"{summary}:{listing(found)}")
 
 
 def listing(lines: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 from keras_deeplab._internal.files import StrPath
 
 IGNORE_INDEX = 255
+# Words in the keys that class tables of other tools have instead of "rgb" and the position.
+COLOR_KEYS = {"color", "colour", "palette", "rgb"}
+INDEX_KEYS = {"value", "id"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +25,8 @@ class ClassTable:
     Args:
         names: Class names; the index in this tuple is the value in a label map.
         palette: One `(red, green, blue)` 0..255 per class, or `None`. With a palette, RGB and
-            palette masks are decoded by colour; without one, masks contain class indices.
+            palette masks are decoded by colour, and grey masks where colours of the table are grey;
+            without one, masks contain class indices.
         ignore_colors: Colours that mean "no label" and become 255.
     """
 
@@ -141,6 +146,8 @@ def parse_class_table(record: Mapping[str, Any], *, where: str = "class table") 
     """Parses the dict that `ClassTable.to_json` returns; `where` names it in errors."""
     try:
         names = tuple(str(entry["name"]) for entry in record["classes"])
+        for index, entry in enumerate(record["classes"]):
+            _refuse_other_keys(entry, index)
         palette = [entry.get("rgb") for entry in record["classes"]]
         ignore = tuple(_color(entry["rgb"]) for entry in record.get("ignore", ()))
         if all(rgb is None for rgb in palette):
@@ -156,6 +163,21 @@ def parse_class_table(record: Mapping[str, Any], *, where: str = "class table") 
         raise ValueError(f"{where}: {error}") from error
 
 
+def _refuse_other_keys(entry: Mapping[str, Any], index: int) -> None:
+    """Raises a `ValueError` if a class has its colour or value under a key that is not read."""
+    if "rgb" in entry:
+        return
+    for key, value in entry.items():
+        words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()))
+        if words & COLOR_KEYS:
+            raise ValueError(f'class {entry["name"]!r} has the key {key!r}: colours need "rgb".')
+        if words & INDEX_KEYS and str(value) != str(index):
+            raise ValueError(
+                f"class {entry['name']!r} has {key!r} {value!r}, but it is class {index}: the "
+                'value of a class in masks is its position in "classes", from 0.'
+            )
+
+
 def _color(rgb: Any) -> tuple[int, int, int]:
     color = tuple(int(value) for value in rgb)
     if len(color) != 3 or not all(0 <= value <= 255 for value in color):
@@ -168,15 +190,16 @@ def read_class_table(path: StrPath) -> ClassTable:
 
     Args:
         path: File with `{"classes": [{"name": ..., "rgb": [r, g, b]}, ...], "ignore":
-            [{"rgb": [r, g, b]}, ...]}`; `rgb` and `ignore` are optional, other keys are ignored.
+            [{"rgb": [r, g, b]}, ...]}`; `rgb` and `ignore` are optional. Other keys are ignored,
+            unless a class without `rgb` has its colour or another value there (`color`, `value`).
 
     Raises:
         ValueError: When the file is not a class table; names the file.
     """
     try:
-        record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        record = json.loads(pathlib.Path(path).read_bytes())  # with or without byte order mark
     except OSError as error:
         raise ValueError(f"Class table {path}: {error.strerror}.") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"Class table {path} is not valid JSON: {error}.") from error
     return parse_class_table(record, where=f"Class table {path}")
