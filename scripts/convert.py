@@ -1,25 +1,23 @@
 """`keras-deeplab convert`: converts weights between PyTorch `.pth` and Keras `.weights.h5`."""
 
-import pathlib
-
 import click
 
+from keras_deeplab.commands.data_options import FILE, OUTPUT_FILE
 from keras_deeplab.commands.group import Command
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
-OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
 @click.command("convert", cls=Command)
 @click.argument("file", type=FILE)
 @click.option("--variant", required=True, help="Variant of the network, for example r50_d8.")
-@click.option("--output", type=OUTPUT, help="File to write: .weights.h5, or .pth with --to-torch.")
+@click.option(
+    "--output", type=OUTPUT_FILE, help="File to write: .weights.h5, or .pth with --to-torch."
+)
 @click.option("--to-torch", is_flag=True, help="Write a .pth file that PyTorch loads.")
 @click.option("--parity", is_flag=True, help="Print statistics of every stage of the network.")
 @click.option(
     "--reference", type=FILE, help="NPZ of 'input' and PyTorch's stages (NHWC) for --parity."
 )
-@click.option("--report", type=OUTPUT, help="Write the parity report to this JSON file.")
+@click.option("--report", type=OUTPUT_FILE, help="Write the parity report to this JSON file.")
 def command(file, variant, output, to_torch, parity, reference, report):
     """Convert FILE, the weights of a whole network, and check the result.
 

@@ -54,11 +54,13 @@ def command(
     from keras_deeplab.data.files.images import read_image
     from keras_deeplab.prediction.class_map import check_target, write_class_map
     from keras_deeplab.prediction.image import predict
-    from keras_deeplab.prediction.overlay import overlay
+    from keras_deeplab.prediction.overlay import check_picture, overlay
     from keras_deeplab.zoo.loader import find_model, load
 
     if mask:
         check_target(mask)
+    if output:
+        check_picture(output)
     trained = find_model(model).metadata
     form = image_format(options).completed(trained.form)
     pixels, valid = read_image(image, form)

@@ -1,13 +1,9 @@
 """`keras-deeplab prepare`: cuts a published dataset into tiles and checks the result."""
 
-import pathlib
-
 import click
 
+from keras_deeplab.commands.data_options import FOLDER, OUTPUT_FOLDER
 from keras_deeplab.commands.group import Command
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
-OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 
 
 @click.command("prepare", cls=Command)
@@ -15,7 +11,7 @@ OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 @click.option("--manual-dir", type=FOLDER, help="Folder of the original files, zipped or unpacked.")
 @click.option(
     "--data-dir",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     help="Folder of prepared datasets. Default: ~/tensorflow_datasets or $TFDS_DATA_DIR.",
 )
 @click.option(
@@ -26,7 +22,7 @@ OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 )
 @click.option(
     "--output",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     default=".",
     show_default=True,
     help="Folder for the contact sheets of --check.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import typing
 from collections.abc import Callable, Mapping
@@ -15,8 +16,21 @@ if typing.TYPE_CHECKING:
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
-OUTPUT_FOLDER = click.Path(file_okay=False, path_type=pathlib.Path)
-OUTPUT_FILE = click.Path(dir_okay=False, path_type=pathlib.Path)
+
+
+class OutputPath(click.Path):
+    """A path to write to: what would fail only at the end of the work is an error at its start."""
+
+    def convert(self, value, parameter, context):
+        path = super().convert(value, parameter, context)
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            self.fail(f"{path} cannot be written: {folder} is not a writable folder.", parameter)
+        return path
+
+
+OUTPUT_FOLDER = OutputPath(file_okay=False, path_type=pathlib.Path)
+OUTPUT_FILE = OutputPath(dir_okay=False, path_type=pathlib.Path)
 PRECISION = click.Choice(["float32", "mixed_bfloat16", "mixed_float16"])
 
 Decorator = Callable[[Callable], Callable]

@@ -1,8 +1,11 @@
 """A class map over its image, as a picture with legend; and the pixels of each class."""
 
+import pathlib
+
 import numpy as np
 from PIL import Image
 
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.drawing import (
     LEGEND_STEP,
@@ -11,6 +14,15 @@ from keras_deeplab.data.drawing import (
     blend,
     draw_legend,
 )
+
+
+def check_picture(path: StrPath) -> None:
+    """Raises a `ValueError` for a file format that pictures cannot be written in."""
+    suffix = pathlib.Path(path).suffix.lower()
+    if Image.registered_extensions().get(suffix) not in Image.SAVE:
+        raise ValueError(
+            f"{path}: pictures cannot be written as {suffix or 'a file without suffix'}."
+        )
 
 
 def class_areas(labels: np.ndarray, num_classes: int) -> np.ndarray:

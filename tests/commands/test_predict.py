@@ -116,6 +116,10 @@ def test_formats_that_blur_classes_are_refused_before_any_work(tmp_path):
     command = ("predict", tmp_path / "picture.png", "--model", "r18_dubai")
     result = run(*command, "--mask", tmp_path / "map.jpg", check=False)
     assert result.exit_code == 1 and "map.jpg: a class map is written as .png" in result.output
+    result = run(*command, "--output", tmp_path / "map.shp", check=False)
+    assert result.exit_code == 1 and "map.shp: pictures cannot be written as .shp" in result.output
+    result = run(*command, "--output", tmp_path / "picture.png/map.png", check=False)
+    assert result.exit_code == 2 and "is not a writable folder" in result.output
     result = run(*command, "--window", 8, check=False)
     assert result.exit_code == 2 and "--window" in result.output
     result = run(*command, "--protocol", "published", "--flip", check=False)
