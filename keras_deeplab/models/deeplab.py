@@ -1,6 +1,7 @@
 """The model builder: makes a functional Keras model from a variant name and options."""
 
 import contextlib
+import numbers
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,8 +19,13 @@ AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss in the total, as in the reference
 class DeepLabV3Plus(keras.Model):
     """Functional model with a check of the input channels and a loss for the auxiliary head.
 
-    Stock `compile` cannot match the dict of outputs that an auxiliary head causes to one label map.
-    Here the loss of both is `loss(logits) + 0.4 loss(aux_logits)`.
+    Stock Keras cannot match the dict of outputs that an auxiliary head causes to one label map.
+    Here the loss of both is `loss(logits) + 0.4 loss(aux_logits)`, and metrics are those of
+    `logits`. Losses and metrics of `compile` may be names or objects. The model outputs logits
+    unless it was built with an activation, so compile it with
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`: the name
+    `"sparse_categorical_crossentropy"` expects probabilities, which Keras does not check. Labels
+    given as a dict by output name are Keras's own matter: compile with dicts, too.
     """
 
     # What the model knows of itself, a registered object that Keras can serialise; `None` at first.
@@ -61,11 +67,34 @@ class DeepLabV3Plus(keras.Model):
         training: bool = True,
     ) -> Any:
         """Main loss plus, with an auxiliary head, 0.4 times the same loss of its logits."""
-        if not isinstance(y_pred, dict):
+        if not _shares_labels(y, y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
+        if isinstance(self.loss, dict):
+            raise ValueError(
+                f"The loss is a dict of {', '.join(self.loss)}, but there is one label map. "
+                "Compile with one loss for both heads, or give the labels as a dict, too."
+            )
         main = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
-        auxiliary = self.loss(y, y_pred["aux_logits"], sample_weight)
+        auxiliary = super().compute_loss(x, y, y_pred["aux_logits"], sample_weight, training)
+        for further in self.losses:  # regularizers: they are in both
+            auxiliary -= keras.ops.sum(further)
         return main + AUX_LOSS_WEIGHT * auxiliary
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the metrics; with an auxiliary head they are those of the main logits."""
+        if _shares_labels(y, y_pred):
+            y_pred = y_pred["logits"]
+            if self._compile_metrics is not None:
+                # Keras 3.10 expects metrics of every output that it finds here.
+                self._compile_metrics.output_names = ["logits"]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+def _shares_labels(y: Any, y_pred: Any) -> bool:
+    """Whether there is one label map for the outputs of both heads."""
+    return isinstance(y_pred, dict) and not isinstance(y, dict)
 
 
 def build_model(
@@ -111,6 +140,7 @@ def _build(
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
     backbone = BACKBONES[spec.depth]
     _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
+    num_classes, output_stride = int(num_classes), int(output_stride)  # may be NumPy integers
     channels = _checked_channels(input_shape)
 
     # --- Input ---
@@ -161,7 +191,8 @@ def _check_options(
     backbone: Backbone,
     dropout: float,
 ) -> None:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    is_integer = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
+    if not is_integer or num_classes < 1:
         raise ValueError(
             f"num_classes must be a positive integer, got {num_classes!r}. "
             "Count the classes of your label maps without the ignore value."
