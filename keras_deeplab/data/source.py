@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
 from keras_deeplab.data.files.bad_files import BadFiles
-from keras_deeplab.data.files.folder import open_pairs
+from keras_deeplab.data.files.folder import open_counted_pairs, open_pairs
 from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.summary import LabelCounts
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -100,6 +101,22 @@ class DataSource:
                 f"`keras-deeplab prepare {self.dataset}` again."
             )
         return registry.read(self._builder(), self.subset)
+
+    def open_counted(
+        self, classes: ClassTable, *, bad_files: BadFiles | None = None
+    ) -> tuple[tf.data.Dataset, LabelCounts | None]:
+        """As `open`, and how many pixels each class has in the masks.
+
+        The masks are decoded once for the checks of `open` and the counts. Pixels that only the
+        image ignores count as what their mask says; unreadable masks do not count.
+
+        Returns:
+            The dataset and its counts; `None` instead of counts for a prepared dataset, where they
+            would need decoding all of it.
+        """
+        if self.dataset is not None:
+            return self.open(classes, bad_files=bad_files), None
+        return open_counted_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
 
     def files(self) -> list[str]:
         """Paths of the images and masks, or of the records of a prepared dataset."""
