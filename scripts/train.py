@@ -126,6 +126,10 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
     classes = class_table(options, sources["train"])
     if classes is None:
         raise click.UsageError("Give --classes: masks in files need a class table.")
+    if len(classes) < 2:
+        raise click.UsageError(
+            f"The class table has one class, {classes.names[0]!r}: add one for everything else."
+        )
     recipe = run_recipe(context, options, len(classes))
     skip = options["on_bad_file"] == "skip"
     bad_files = {
@@ -157,13 +161,37 @@ def open_datasets(sources, classes, bad_files) -> dict[str, typing.Any]:
     """The dataset of each source, `None` without one; the validation images stay in memory."""
     from keras_deeplab.data.augmentation.batches import cache_if_small
 
-    datasets = {
-        name: source and source.open(classes, bad_files=bad_files[name])
-        for name, source in sources.items()
-    }
+    datasets = dict.fromkeys(sources)
+    for name, source in sources.items():
+        if source is None:
+            continue
+        datasets[name], counts = source.open_counted(classes, bad_files=bad_files[name])
+        if counts is not None:
+            say_counts(name, counts, classes)
     if datasets["val"] is not None:
         datasets["val"] = cache_if_small(datasets["val"])
     return datasets
+
+
+def say_counts(name: str, counts, classes) -> None:
+    """Prints what the masks hold; warns of classes without pixels, refuses masks without labels."""
+    from keras_deeplab._internal.errors import InputError
+
+    labelled = int(counts.pixels.sum())
+    if not labelled:
+        raise InputError(
+            f"{name}: no pixel of {counts.images} masks is labelled: all are ignored. Check the "
+            "class table and the nodata value of the masks."
+        )
+    shares = ", ".join(
+        f"{each} {share:.1%}" for each, share in zip(classes.names, counts.shares, strict=True)
+    )
+    ignored = counts.ignored / (labelled + counts.ignored)
+    pairs = "1 pair" if counts.images == 1 else f"{counts.images} pairs"
+    click.echo(f"{name}: {pairs}; {shares}; {ignored:.1%} of all pixels ignored.", err=True)
+    absent = [each for each, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
+    if absent:
+        click.echo(f"Warning: {name}: never labelled: {', '.join(absent)}.", err=True)
 
 
 def strategy_named(name: str):

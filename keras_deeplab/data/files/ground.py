@@ -62,7 +62,7 @@ def _channels(raster: DatasetReader, form: ImageFormat) -> tuple[str, ...] | Non
     if palette(raster) is not None:
         return ("red", "green", "blue") if form.bands in (None, RGB) else None
     names = []
-    for band in form.bands or RGB:
+    for band in form.bands_of(raster):
         if band > raster.count:
             return None
         name = raster.colorinterp[band - 1].name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rasterio.windows import Window
 
 RGB = (1, 2, 3)
+
+logger = logging.getLogger("keras_deeplab")
+
 BEYOND_8_BITS = (
     "the value range of an 8-bit image must be within 0..255. Convert the file to the data type "
     "of the others, or read it without a value range"
@@ -37,7 +41,7 @@ class ImageFormat:
 
     Args:
         bands: Bands in the order of the network's channels, counted from 1 as in GDAL, or `None`
-            for files of three bands.
+            for files of three bands besides alpha, which is a mask.
         value_range: `(low, high)`, the stored values that become 0 and 255, or `None` for 8-bit
             files whose values do not change.
     """
@@ -74,19 +78,26 @@ class ImageFormat:
 
     def band_problem(self, raster: DatasetReader) -> str | None:
         """What is wrong with the bands of an open raster, or `None`."""
-        count = raster.count if palette(raster) is None else 3
+        colors = _color_bands(raster)
+        count = len(colors) if palette(raster) is None else 3
         if self.bands is None and count != len(RGB):
             bands = "1 band" if count == 1 else f"{count} bands"
             return (
                 f"{raster.name} has {bands}: {band_listing(raster)}. Choose the input bands of the "
                 f"network, {_example_bands(raster)}"
             )
-        missing = [band for band in self.bands or RGB if band > count]
+        missing = [band for band in self.bands or () if band > max(raster.count, count)]
         if missing:
             return f"{raster.name} has no band {missing[0]}, only {band_listing(raster)}"
         if any(dtype.startswith("complex") for dtype in raster.dtypes):
             return f"{raster.name} has complex values: convert it, for example to intensities"
         return None
+
+    def bands_of(self, raster: DatasetReader) -> tuple[int, ...]:
+        """Bands of an open raster to read: those of the format, else all but alpha."""
+        if self.bands is not None:
+            return self.bands
+        return RGB if palette(raster) is not None else tuple(_color_bands(raster))
 
     def lacks_range(self, raster: DatasetReader) -> bool:
         """Whether the values of an open raster need a `value_range` that was not given."""
@@ -102,7 +113,7 @@ class ImageFormat:
         low, high = math.inf, -math.inf
         with open_raster(path) as raster:
             colors = palette(raster)
-            bands = list(self.bands or RGB) if colors is None else [1]
+            bands = list(self.bands_of(raster)) if colors is None else [1]
             for window in blocks(raster.shape):
                 values = raster.read(bands, window=window, masked=True).compressed()
                 values = values[np.isfinite(values)] if colors is None else colors[values]
@@ -135,7 +146,7 @@ class ImageFormat:
             seen = orientation(raster)
             window = seen.stored_window(window)
             colors = palette(raster)
-            bands = [band - 1 for band in self.bands or RGB]
+            bands = [band - 1 for band in self.bands_of(raster)]
             stored = [1] if colors is not None else [band + 1 for band in bands]
             valid = valid_pixels(raster, stored, window)
             if raster.driver == "JPEG":
@@ -182,20 +193,37 @@ def _cut(image: Image.Image, window: Window) -> Image.Image:
     return image.transform((window.width, window.height), Image.Transform.EXTENT, box)
 
 
+def _color_bands(raster: DatasetReader) -> list[int]:
+    """Bands of an open raster that are not alpha."""
+    kinds = zip(raster.indexes, raster.colorinterp, strict=True)
+    return [band for band, kind in kinds if kind.name != "alpha"]
+
+
 def _eight_bits(raster: DatasetReader) -> bool:
     return palette(raster) is not None or set(raster.dtypes) == {"uint8"}
 
 
 def _example_bands(raster: DatasetReader) -> str:
     """Three bands that an open raster has, as Python and as an option."""
-    count = sum(color.name != "alpha" for color in raster.colorinterp)
+    count = len(_color_bands(raster))
     bands = {1: (1, 1, 1), 2: (1, 2, 2), 3: (1, 2, 3)}.get(count, (4, 1, 2))
     return f"for example bands={bands} or --bands {','.join(map(str, bands))}"
 
 
-def read_image(path: StrPath, form: ImageFormat) -> np.ndarray:
-    """Reads an image with `ImageFormat.read`; a file of another format is a `ValueError`."""
+def read_image(path: StrPath, form: ImageFormat) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads one image for prediction, as `ImageFormat.read`.
+
+    A file of one grey band is read as red, green and blue where the format names no bands, and a
+    log message says so.
+
+    Raises:
+        ValueError: For a file of another format.
+    """
     with open_raster(path) as raster:
+        grey = palette(raster) is None and len(_color_bands(raster)) == 1
+        if form.bands is None and grey:
+            logger.warning("%s has one band: it is read as --bands 1,1,1.", path)
+            form = dataclasses.replace(form, bands=(1, 1, 1))
         problem = form.band_problem(raster)
         if problem or form.lacks_range(raster):
             undecided = problem and form.bands is None
@@ -206,4 +234,4 @@ def read_image(path: StrPath, form: ImageFormat) -> np.ndarray:
                 f"{path}: expected {depth} with {bands}, found {raster.dtypes[0]} with bands "
                 f"{band_listing(raster)}.{choice}"
             )
-    return form.read(path)[0]
+    return form.read(path)
