@@ -57,8 +57,8 @@ def refuse_ambiguous(found: Iterable[int], greys: Greys, classes: ClassTable, wh
     if indices and any(greys[value] != value for value in found):
         raise ValueError(
             f"{where}: its grey values {found} can be class indices or colours of the class table. "
-            "For indices, use a class table without colours or save the mask with a palette; for "
-            "colours, save it as RGB."
+            "For indices, use a class table without colours, or save the mask with the colours of "
+            "the table as its palette; for colours, save it as RGB."
         )
 
 

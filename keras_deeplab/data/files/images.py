@@ -82,6 +82,8 @@ class ImageFormat:
         count = len(colors) if palette(raster) is None else 3
         if self.bands is None and count != len(RGB):
             bands = "1 band" if count == 1 else f"{count} bands"
+            if count < raster.count:
+                bands += " besides alpha"
             return (
                 f"{raster.name} has {bands}: {band_listing(raster)}. Choose the input bands of the "
                 f"network, {_example_bands(raster)}"

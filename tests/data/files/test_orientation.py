@@ -65,7 +65,7 @@ def test_images_and_masks_are_turned(pictures, code, suffix):
     found, label = next(load(folder).as_numpy_iterator())
     np.testing.assert_array_equal(found, image)
     np.testing.assert_array_equal(label, mask)
-    found = read_image(folder / f"images/a{suffix}", ImageFormat((3, 1), (0, 51)))
+    found, _ = read_image(folder / f"images/a{suffix}", ImageFormat((3, 1), (0, 51)))
     np.testing.assert_allclose(found, np.clip(5.0 * image[..., [2, 0]], 0, 255), rtol=1e-6)
 
 
