@@ -31,7 +31,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         end = server.cuts.pop(0) if server.cuts else len(body)
         for start in range(0, end, 50_000):
             if server.sent >= server.hold_at:
-                server.released.wait()
+                server.released.wait(60)
+                server.released.set()
             server.sent += self.wfile.write(body[start : min(start + 50_000, end)])
             time.sleep(server.pause)
         self.close_connection = True
@@ -84,7 +85,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.ranges = "honoured"
         self.declared = True  # whether a Content-Length is sent
         self.pause = 0.0  # seconds after each 50 kB
-        self.hold_at = math.inf  # bytes of bodies after which all of them stand still
+        self.hold_at = math.inf  # bytes of bodies after which they stand still for a minute
         self.released = threading.Event()  # ends that
         self.sent = 0  # bytes of bodies
         self.seen = []  # (path, Range header) of each request

@@ -22,8 +22,13 @@ FLAGS = (
 COLUMNS = ("index", "name", "mIoU", "aAcc", "worst_class", "classes_present", "pixels")
 COLUMNS += ("ignored_pixels",)
 UNDEFINED = "\N{EN DASH}"
+PATIENCE = 120_000  # ms for a step of the browser, on a machine that is busy with other things
 NO_SAMPLES = {"best": [], "worst": []}
-ATTACK = """async () => {
+STOPPED = {
+    *("connect-src", "frame-src", "img-src", "script-src-attr", "script-src-elem"),
+    *("style-src-attr", "style-src-elem"),
+}
+ATTACK = """async ([expected, patience]) => {
   const stopped = [];
   addEventListener("securitypolicyviolation", (event) => stopped.push(event.effectiveDirective));
   document.body.insertAdjacentHTML("beforeend", `
@@ -36,7 +41,10 @@ ATTACK = """async () => {
   script.textContent = "document.title = 'owned'";
   document.body.append(script);
   await fetch("https://example.invalid/").catch(() => {});
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  const end = Date.now() + patience;
+  while (!expected.every((name) => stopped.includes(name)) && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   return [document.title, ...stopped];
 }"""
 
@@ -57,7 +65,9 @@ def browser():
     if chromium is None:
         pytest.skip("no chromium on the PATH to show the report with")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        yield playwright.chromium.launch(
+            executable_path=chromium, args=FLAGS.split(), timeout=PATIENCE
+        )
 
 
 @pytest.fixture
@@ -68,7 +78,7 @@ def show(browser, report):
     def open_page(**settings):
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: requests.append(request.url))
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -166,12 +176,10 @@ def test_names_stay_text(show, report):
 def test_policy_stops_what_gets_in(browser, report):
     page = browser.new_page()
     page.goto(report.path.as_uri())
-    stopped = page.evaluate(ATTACK)
+    title, *stopped = page.evaluate(ATTACK, [sorted(STOPPED), PATIENCE])
     page.close()
-    assert stopped.pop(0) == report.title
-    attributes = ["script-src-attr", "style-src-attr"]
-    elements = ["connect-src", "frame-src", "img-src", "script-src-elem", "style-src-elem"]
-    assert sorted(set(stopped)) == sorted(attributes + elements)
+    assert title == report.title
+    assert set(stopped) == STOPPED
 
 
 def test_figures_are_those_of_the_summary(show, report):
