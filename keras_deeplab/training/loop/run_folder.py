@@ -74,9 +74,15 @@ class RunFolder(keras.callbacks.Callback):
             self.validation_due = bool(state.attrs["validation_due"])
             self.step = int(state.attrs["step"])
         self.history.read(self.folder / "history.csv", until=self.step)
-        for leftover in self.folder.glob(".*.weights.h5") if self.writes else ():
-            leftover.unlink()  # of a process that was killed while it wrote
+        if self.writes:
+            self._remove_leftovers()
         return self.step
+
+    def _remove_leftovers(self):
+        """Removes what a process left that was killed while it wrote."""
+        for name in ("*.weights.h5", "history.csv", "curve.png"):
+            for leftover in self.folder.glob(f".[0-9]*-{name}"):
+                leftover.unlink()
 
     def on_train_batch_begin(self, batch, logs=None):
         # Keras reports the mean since the epoch began; a run wants the loss of each batch.
