@@ -89,9 +89,15 @@ class RunFolder(keras.callbacks.Callback):
             self.validation_due = bool(state.attrs["validation_due"])
             self.step = int(state.attrs["step"])
         self.history.read(self.folder / "history.csv", until=self.step)
-        for leftover in self.folder.glob(".*.weights.h5") if self.writes else ():
-            leftover.unlink()  # temporary file of a process that was killed while writing
+        if self.writes:
+            self._remove_leftovers()
         return self.step
+
+    def _remove_leftovers(self) -> None:
+        """Removes the temporary files of a process that was killed while writing."""
+        for name in ("*.weights.h5", "history.csv", "curve.png", RUN_RECORD):
+            for leftover in self.folder.glob(f".[0-9]*-{name}"):
+                leftover.unlink()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # Keras reports the mean since the start of the epoch; the history needs each batch's loss.

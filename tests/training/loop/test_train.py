@@ -36,9 +36,8 @@ def run(output, *, resume=False, recipe=RECIPE, model=None, **options):
         recipe=recipe,
         output=output,
         classes=["dark", "bright"],
-        save_every=2,
         resume=resume,
-        **{"validation": blocks(2), "validate_every": 5, **options},
+        **{"validation": blocks(2), "validate_every": 5, "save_every": 2, **options},
     )
     return [np.asarray(weight) for weight in (*model.weights, *model.optimizer.variables)]
 
@@ -114,6 +113,8 @@ def test_a_run_that_ends_again_and_again_resumes_bit_for_bit(whole, tmp_path):
     with pytest.raises(Failure):
         run(tmp_path, callbacks=[At(3, fail)])
     assert saved_step(tmp_path) == 2  # between two updates
+    for name in ("best.weights.h5", "last.weights.h5", "history.csv", "curve.png"):
+        (tmp_path / f".17-{name}").touch()  # as a process leaves them that is killed
 
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="SIGTERM") as caught:
@@ -130,6 +131,7 @@ def test_a_run_that_ends_again_and_again_resumes_bit_for_bit(whole, tmp_path):
     assert saved_step(tmp_path) == 5
 
     assert_same(tmp_path, run(tmp_path, resume=True), whole)
+    assert not list(tmp_path.glob(".*"))
 
 
 def saved_step(folder):
