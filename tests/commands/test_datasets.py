@@ -34,6 +34,9 @@ def test_prepare_train_evaluate(tmp_path, tiny_networks, name):
     record = json.loads((output / "run.json").read_text())
     assert record["recipe"]["rotate"] is False  # as published
     assert record["recipe"]["base_size"] == list(published_training(name)["base_size"])
+    for subset in ("train", "val"):
+        files = (tmp_path / "data").rglob(f"*-{subset}.tfrecord*")
+        assert record["data"][subset]["bytes"] == sum(path.stat().st_size for path in files)
     run("evaluate", output, "--dataset", name, *data, "--json", tmp_path / "metrics.json")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     labelled = sum(
