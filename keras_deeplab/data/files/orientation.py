@@ -89,7 +89,7 @@ def orientation(raster: DatasetReader) -> Orientation:
     if code != 1 and (raster.crs or not raster.transform.is_identity or raster.gcps[0]):
         raise ValueError(
             f"{raster.name} has the orientation {code} and coordinates, which hold for the picture "
-            "as stored: remove the orientation, for example by rewriting the file with gdal_translate"
+            "as stored: remove the orientation, for example with gdal_translate, which drops it"
         )
     return Orientation(code, raster.shape)
 
