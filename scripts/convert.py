@@ -2,6 +2,7 @@
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import FILE, OUTPUT_FILE
 from keras_deeplab.commands.group import Command
 
@@ -41,7 +42,7 @@ def command(file, variant, output, to_torch, parity, reference, report):
         write_torch_checkpoint(output, to_state_dict(model), {"variant": variant})
     elif output:
         if not output.name.endswith(".weights.h5"):
-            raise ValueError(f"{output}: the name of --output must end in .weights.h5.")
+            raise InputError(f"{output}: the name of --output must end in .weights.h5.")
         save_keras_weights(model, output)
     if parity:
         rows = make_report(model, reference)
@@ -62,7 +63,7 @@ def make_report(model, reference):
         return parity_report(model, noise)
     with np.load(reference, allow_pickle=False) as values:
         if "input" not in values:
-            raise ValueError(
+            raise InputError(
                 f"{reference} has no array 'input': add the normalised input (N, H, W, channels)."
             )
         stages = {name: values[name] for name in values.files if name != "input"}

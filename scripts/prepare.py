@@ -2,6 +2,7 @@
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import FOLDER, OUTPUT_FOLDER
 from keras_deeplab.commands.group import Command
 
@@ -58,7 +59,7 @@ def print_plan(builder, manual_dir):
     from keras_deeplab.data.datasets.source_files import files_below
 
     if manual_dir is None:
-        raise ValueError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+        raise InputError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     listing = Table("split", "scenes", "of", "tiles", "of", "megapixels")
     for split, scenes in builder.plan(files_below(manual_dir)).items():
         bar = tqdm.tqdm(scenes, desc=f"{split} sizes", unit=" scenes", leave=False)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from keras_deeplab._internal.errors import InputError
+
 MOST_LISTED = 10  # problems that an error lists before it only counts the rest
 
 
@@ -14,7 +16,7 @@ def raise_problems(summary: str, problems: Iterable[str | None]) -> None:
     """
     found = [problem for problem in problems if problem]
     if found:
-        raise ValueError(f"{summary}:{listing(found)}")
+        raise InputError(f"{summary}:{listing(found)}")
 
 
 def listing(lines: Iterable[object]) -> str:

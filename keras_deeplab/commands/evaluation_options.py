@@ -7,6 +7,7 @@ import typing
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import (
     FILE,
     PRECISION,
@@ -181,7 +182,7 @@ def check_same_classes(
 ) -> None:
     """Raises a `ValueError` unless two class tables have the same names in the same order."""
     if first.names != second.names:
-        raise ValueError(
+        raise InputError(
             f"Classes differ: {first_name} {', '.join(first.names)}; {second_name} "
             f"{', '.join(second.names)}."
         )

@@ -31,7 +31,7 @@ def _take_options(context, parameter, folder):
     try:
         record = read_run(folder)
         check_version(record, folder)
-    except ValueError as error:
+    except InputError as error:
         raise click.BadParameter(str(error)) from error
     unknown = record["options"].keys() - {known.name for known in context.command.params}
     if unknown:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 
 IGNORE_INDEX = 255
@@ -36,17 +37,17 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= IGNORE_INDEX:
-            raise ValueError(f"A class table needs 1 to 255 classes, got {len(self.names)}.")
+            raise InputError(f"A class table needs 1 to 255 classes, got {len(self.names)}.")
         if self.palette is not None:
             if len(self.palette) != len(self.names):
-                raise ValueError(
+                raise InputError(
                     f"{len(self.names)} class names but {len(self.palette)} colours: "
                     "give every class one colour."
                 )
             colors = [*self.palette, *self.ignore_colors]
             twice = {color for color in colors if colors.count(color) > 1}
             if twice:
-                raise ValueError(f"Colours used twice in the class table: {sorted(twice)}.")
+                raise InputError(f"Colours used twice in the class table: {sorted(twice)}.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,7 +84,7 @@ class ClassTable:
         wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask >= len(self)))
         if wrong.any():
             row, column = (np.argwhere(wrong)[0] + origin).tolist()
-            raise ValueError(
+            raise InputError(
                 f"{where}: label values {np.unique(mask[wrong])[:8].tolist()} are outside the "
                 f"class table (0..{len(self) - 1} and {IGNORE_INDEX} for ignored pixels); the "
                 f"first at row {row}, column {column}."
@@ -92,7 +93,7 @@ class ClassTable:
 
     def _look_up(self, mask: np.ndarray, where: str) -> np.ndarray:
         if self.palette is None:
-            raise ValueError(
+            raise InputError(
                 f"{where}: an RGB mask needs a class table with colours; this one has only names."
             )
         return _color_lookup(self)[_color_codes(mask)]
@@ -120,7 +121,7 @@ def _refuse_unknown(
             f"{tuple(color)} in {count} pixels"
             for color, count in zip(colors[:8].tolist(), counts[:8].tolist(), strict=True)
         )
-        raise ValueError(
+        raise InputError(
             f"{where}: colours outside the class table: {listing}; the first at row {row}, "
             f"column {column}."
         )
@@ -154,13 +155,13 @@ def parse_class_table(record: Mapping[str, Any], *, where: str = "class table") 
             return ClassTable(names, None, ignore)
         return ClassTable(names, tuple(_color(rgb) for rgb in palette), ignore)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f'{where}: expected {{"classes": [{{"name": "road", "rgb": [110, 193, 228]}}, ...], '
             f'"ignore": [{{"rgb": [0, 0, 0]}}]}}, with "rgb" for all classes or for none '
             f"({type(error).__name__}: {error})."
         ) from error
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
 
 
 def _refuse_other_keys(entry: Mapping[str, Any], index: int) -> None:
@@ -170,9 +171,9 @@ def _refuse_other_keys(entry: Mapping[str, Any], index: int) -> None:
     for key, value in entry.items():
         words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()))
         if words & COLOR_KEYS:
-            raise ValueError(f'class {entry["name"]!r} has the key {key!r}: colours need "rgb".')
+            raise InputError(f'class {entry["name"]!r} has the key {key!r}: colours need "rgb".')
         if words & INDEX_KEYS and str(value) != str(index):
-            raise ValueError(
+            raise InputError(
                 f"class {entry['name']!r} has {key!r} {value!r}, but it is class {index}: the "
                 'value of a class in masks is its position in "classes", from 0.'
             )
@@ -181,7 +182,7 @@ def _refuse_other_keys(entry: Mapping[str, Any], index: int) -> None:
 def _color(rgb: Any) -> tuple[int, int, int]:
     color = tuple(int(value) for value in rgb)
     if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-        raise ValueError(f"a colour is three integers 0..255, got {rgb!r}")
+        raise InputError(f"a colour is three integers 0..255, got {rgb!r}")
     return color
 
 
@@ -199,7 +200,7 @@ def read_class_table(path: StrPath) -> ClassTable:
     try:
         record = json.loads(pathlib.Path(path).read_bytes())  # with or without byte order mark
     except OSError as error:
-        raise ValueError(f"Class table {path}: {error.strerror}.") from error
+        raise InputError(f"Class table {path}: {error.strerror}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"Class table {path} is not valid JSON: {error}.") from error
+        raise InputError(f"Class table {path} is not valid JSON: {error}.") from error
     return parse_class_table(record, where=f"Class table {path}")

@@ -9,6 +9,7 @@ import pathlib
 import typing
 from collections.abc import Iterator
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
 from keras_deeplab.data.files.bad_files import BadFiles
@@ -57,12 +58,12 @@ class DataSource:
         folders = bool(self.images or self.masks or self.split)
         if self.dataset is not None:
             if folders or self.pairs or self.form != ImageFormat():
-                raise ValueError("A prepared dataset cannot be combined with options of files.")
+                raise InputError("A prepared dataset cannot be combined with options of files.")
         elif self.pairs is not None:
             if folders:
-                raise ValueError("Give folders of images and masks, or a CSV file of pairs.")
+                raise InputError("Give folders of images and masks, or a CSV file of pairs.")
         elif not (self.images and self.masks):
-            raise ValueError("Give images and masks, or a CSV file of pairs.")
+            raise InputError("Give images and masks, or a CSV file of pairs.")
 
     def __str__(self) -> str:
         if self.dataset is not None:
@@ -95,7 +96,7 @@ class DataSource:
         if self.dataset is None:
             return open_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
         if bad_files is not None:
-            raise ValueError(
+            raise InputError(
                 "Only image and mask files can be skipped. A prepared dataset holds checksummed "
                 "records in a few large files: if one is damaged, delete its folder and run "
                 f"`keras-deeplab prepare {self.dataset}` again."
@@ -152,7 +153,7 @@ class DataSource:
     def _builder(self) -> typing.Any:
         builder = registry.dataset_builder(str(self.dataset), data_dir=self.data_dir)
         if not registry.is_prepared(builder):
-            raise ValueError(
+            raise InputError(
                 f"{self.dataset} is not prepared in {builder.data_path}. Run `keras-deeplab "
                 f"prepare {self.dataset}` with the same --data-dir."
             )

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.evaluation.metrics import areas, check_settings, scores
 
 _SETTINGS = ("num_classes", "replicates", "seed")
@@ -43,7 +44,7 @@ class Bootstrap:
             ("seed", seed, 0),
         ):
             if value < least:
-                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}.")
+                raise InputError(f"{name} must be an integer >= {least}, got {value!r}.")
         self.num_classes = num_classes
         self.replicates = replicates
         self.seed = seed
@@ -62,9 +63,9 @@ class Bootstrap:
         """
         shape = (self.num_classes, self.num_classes)
         if np.shape(confusion) != shape:
-            raise ValueError(f"Expected a confusion matrix {shape}, got {np.shape(confusion)}.")
+            raise InputError(f"Expected a confusion matrix {shape}, got {np.shape(confusion)}.")
         if index < 0:
-            raise ValueError(f"index must be an integer >= 0, got {index!r}.")
+            raise InputError(f"index must be an integer >= 0, got {index!r}.")
         # The spawn key separates seed and index; concatenated, different pairs could be equal.
         source = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
         weights = source.poisson(1, self.replicates)
@@ -130,7 +131,7 @@ def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) 
     # Same labels and same weights: both models have the same labelled pixels in each replicate.
     labelled = [bootstrap.areas[:, 1] for bootstrap in (first, second)]
     if first.images != second.images or not np.array_equal(*labelled):
-        raise ValueError(
+        raise InputError(
             f"The {first.images} and {second.images} images counted differ in labels or indices: "
             "evaluate both models on the same images with the same indices."
         )
@@ -150,7 +151,7 @@ def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) 
 
 def _interval(values: np.ndarray, level: float, images: int) -> tuple[float, float]:
     if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, for example 0.95, got {level!r}.")
+        raise InputError(f"level must be between 0 and 1, for example 0.95, got {level!r}.")
     defined = values[~np.isnan(values)]
     if images < 2 or not defined.size:
         return float("nan"), float("nan")

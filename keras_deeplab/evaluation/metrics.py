@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX
 
 
@@ -23,7 +24,7 @@ class SegmentationMetrics:
 
     def __init__(self, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
         if num_classes < 1:
-            raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}.")
+            raise InputError(f"num_classes must be a positive integer, got {num_classes!r}.")
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
@@ -41,7 +42,7 @@ class SegmentationMetrics:
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         if labels.shape != predictions.shape:
-            raise ValueError(
+            raise InputError(
                 f"Labels {labels.shape} and predictions {predictions.shape} differ in shape."
             )
         valid = labels != self.ignore_index
@@ -167,7 +168,7 @@ def check_classes(kind: str, values: np.ndarray, num_classes: int, ignore_index:
     """Raises a `ValueError` that names the values outside `0..num_classes - 1`."""
     if values.size and not 0 <= values.min() <= values.max() < num_classes:
         wrong = np.unique(values[(values < 0) | (values >= num_classes)])
-        raise ValueError(
+        raise InputError(
             f"Class values {wrong[:8].tolist()} in a {kind} are outside "
             f"0..{num_classes - 1} (ignore_index is {ignore_index})."
         )
@@ -178,7 +179,7 @@ def check_settings(first: object, second: object, names: Iterable[str]) -> None:
     for name in names:
         values = getattr(first, name), getattr(second, name)
         if values[0] != values[1]:
-            raise ValueError(
+            raise InputError(
                 f"{name} is {values[0]} in one and {values[1]} in the other: create both with the "
                 "same settings."
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.models import heads
 from keras_deeplab.models.layers import ImageInput, ResizeLike, input_statistics
 from keras_deeplab.models.resnet import resnet
@@ -52,7 +53,7 @@ class DeepLabV3Plus(keras.Model):
         channels = self.input_shape[-1]
         shape: Sequence[int | None] = getattr(inputs, "shape", ())
         if len(shape) == 4 and shape[-1] not in (channels, None):
-            raise ValueError(
+            raise InputError(
                 f"The model takes images of {channels} channels, got {shape[-1]} channels in shape "
                 f"{tuple(shape)}. Select the channels, or build with another input_shape."
             )
@@ -70,7 +71,7 @@ class DeepLabV3Plus(keras.Model):
         if not _shares_labels(y, y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         if isinstance(self.loss, dict):
-            raise ValueError(
+            raise InputError(
                 f"The loss is a dict of {', '.join(self.loss)}, but there is one label map. "
                 "Compile with one loss for both heads, or give the labels as a dict, too."
             )
@@ -193,30 +194,30 @@ def _check_options(
 ) -> None:
     is_integer = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
     if not is_integer or num_classes < 1:
-        raise ValueError(
+        raise InputError(
             f"num_classes must be a positive integer, got {num_classes!r}. "
             "Count the classes of your label maps without the ignore value."
         )
     if output_stride not in heads.ASPP_RATES:
-        raise ValueError(
+        raise InputError(
             f"output_stride must be 8 or 16, got {output_stride!r}. "
             "8 keeps finer features, 16 needs a quarter of the computation in the last stages."
         )
     if multi_grid is not None:
         blocks = backbone.blocks[3]
         if len(multi_grid) != blocks or any(rate < 1 for rate in multi_grid):
-            raise ValueError(
+            raise InputError(
                 f"multi_grid must have one dilation of 1 or more for each of the {blocks} blocks "
                 f"of stage 4, got {multi_grid!r}."
             )
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
+        raise InputError(f"dropout must be in [0, 1), got {dropout!r}.")
 
 
 def _checked_channels(input_shape: Sequence[int | None]) -> int:
     channels = input_shape[2] if len(input_shape) == 3 else None
     if channels is None or channels < 1:
-        raise ValueError(
+        raise InputError(
             f"input_shape must be (height, width, channels) with known channels, got "
             f"{tuple(input_shape)!r}; height and width may be None."
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.models.atrous import DATA_FORMAT, Conv2D, DepthwiseConv2D
 from keras_deeplab.models.batch_norm import BatchNormalization
 
@@ -38,7 +39,7 @@ def check_image_size(height: int | None, width: int | None) -> None:
     """Raises a `ValueError` when a known side is below 32 pixels."""
     for side, size in (("height", height), ("width", width)):
         if size is not None and size < MIN_SIZE:
-            raise ValueError(
+            raise InputError(
                 f"Image {side} is {size} pixels; DeepLabV3+ needs at least {MIN_SIZE}. "
                 "Pad or enlarge the image first."
             )

@@ -8,6 +8,7 @@ import typing
 import numpy as np
 from PIL import Image
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, atomic_write
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.drawing import IGNORED_COLOR, class_colors
@@ -23,7 +24,7 @@ SUFFIXES = (".png", *GEOTIFF)
 def check_target(path: StrPath) -> None:
     """Raises a `ValueError` for a file format that cannot hold a class map."""
     if pathlib.Path(path).suffix.lower() not in SUFFIXES:
-        raise ValueError(
+        raise InputError(
             f"{path}: a class map is written as {', '.join(SUFFIXES)}; other formats blur or lack "
             "class indices."
         )

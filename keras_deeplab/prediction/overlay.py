@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.drawing import (
@@ -20,7 +21,7 @@ def check_picture(path: StrPath) -> None:
     """Raises a `ValueError` for a file format that pictures cannot be written in."""
     suffix = pathlib.Path(path).suffix.lower()
     if Image.registered_extensions().get(suffix) not in Image.SAVE:
-        raise ValueError(
+        raise InputError(
             f"{path}: pictures cannot be written as {suffix or 'a file without suffix'}."
         )
 
@@ -53,12 +54,12 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassTable) -> Image
     """
     image, labels = as_picture(np.asarray(image)), np.asarray(labels)
     if image.shape[:2] != labels.shape:
-        raise ValueError(
+        raise InputError(
             f"Image and labels differ in size (height, width): {image.shape[:2]}, {labels.shape}."
         )
     unknown = np.unique(labels[(labels >= len(classes)) & (labels != IGNORE_INDEX)])
     if unknown.size:
-        raise ValueError(
+        raise InputError(
             f"Label values {unknown[:8].tolist()} are outside the class table of {len(classes)} "
             "classes."
         )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.files.grid import window_starts
 from keras_deeplab.models.atrous import DATA_FORMAT
 from keras_deeplab.models.layers import MIN_SIZE, check_image_size
@@ -29,7 +30,7 @@ def logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
 
 def _build_logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
     if any(layer.name.endswith("logits-activation") for layer in model.layers):
-        raise ValueError(
+        raise InputError(
             "The model ends in an activation, but prediction and evaluation need logits: build or "
             "load the model with activation=None."
         )
@@ -63,7 +64,7 @@ def check_image(model: keras.Model, image: np.ndarray) -> None:
     """
     channels = model.input_shape[-1]
     if image.ndim != 3 or image.shape[-1] != channels:
-        raise ValueError(
+        raise InputError(
             f"Expected an image of shape (height, width, {channels}), got {image.shape}. "
             "Convert the image, or build the model with other input channels."
         )
@@ -72,7 +73,7 @@ def check_image(model: keras.Model, image: np.ndarray) -> None:
         low, high = image.min(), image.max()
         # A black image is valid; any other image within 0..1 was scaled for another model.
         if image.dtype.kind != "f" or low < 0 or high > 255 or 0 < high <= 1:
-            raise ValueError(
+            raise InputError(
                 f"The model normalises images 0..255 itself, uint8 or float, got {image.dtype} "
                 f"{low:g} to {high:g}: rescale the image to 0..255, or build the model with "
                 "include_preprocessing=False."
@@ -157,7 +158,7 @@ def image_probabilities(
     """
     check_image(model, image)
     if protocol.window is not None and min(protocol.window) < MIN_SIZE:
-        raise ValueError(
+        raise InputError(
             f"window {protocol.window} is too small: the network needs {MIN_SIZE} pixels a side."
         )
     height, width = image.shape[:2]

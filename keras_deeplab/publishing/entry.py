@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import typing
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import file_sha256
 from keras_deeplab._internal.resources import PACKAGE
 from keras_deeplab.zoo.manifest import Entry, Zoo
@@ -14,7 +15,7 @@ from keras_deeplab.zoo.run_folders import Record
 def check_writable(zoo: Zoo) -> None:
     """Raises a `ValueError` when a zoo is part of an installed package."""
     if PACKAGE in zoo.folder.resolve().parents:
-        raise ValueError(
+        raise InputError(
             f"{zoo.folder} is part of the installed package, which is never changed. Give --zoo a "
             "folder of your own, for example zoo/ of a checkout."
         )

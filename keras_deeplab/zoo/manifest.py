@@ -5,6 +5,7 @@ import json
 import pathlib
 import typing
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, file_sha256, write_json
 from keras_deeplab._internal.names import match_names, unknown_name
 from keras_deeplab._internal.resources import zoo_dir
@@ -30,7 +31,7 @@ class Zoo:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise ValueError(f"{self.folder} is not a zoo: {path} does not exist.") from error
+            raise InputError(f"{self.folder} is not a zoo: {path} does not exist.") from error
 
     def names(self, pattern: str = "*") -> list[str]:
         """Names of the entries that match a glob, in natural order."""

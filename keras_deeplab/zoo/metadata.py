@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable, parse_class_table
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.images import ImageFormat
@@ -122,7 +123,7 @@ class ModelMetadata:
                 multi_grid=_tuple(record.get("multi_grid")),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
+            raise InputError(
                 f"{where}: expected the metadata of a model, as run.json holds it "
                 f"({type(error).__name__}: {error})."
             ) from error

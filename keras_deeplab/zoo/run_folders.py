@@ -4,6 +4,7 @@ import json
 import pathlib
 import typing
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.models.layers import input_statistics
 from keras_deeplab.zoo.metadata import RGB, ModelMetadata
@@ -21,14 +22,14 @@ def read_run(folder: StrPath) -> Record:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} is not a training run folder: {path}: {error}.") from error
+        raise InputError(f"{folder} is not a training run folder: {path}: {error}.") from error
 
 
 def check_version(record: Record, folder: StrPath) -> None:
     """Raises a `ValueError` when a run of an older version is to be resumed or repeated."""
     version = record.get("version", 1)
     if version != RUN_VERSION:
-        raise ValueError(
+        raise InputError(
             f"{pathlib.Path(folder) / RUN_RECORD} was written by another version of keras_deeplab "
             f"(record version {version}, this one reads {RUN_VERSION}). The run can be used as a "
             "model, but neither resumed nor repeated. Start a new run with --init from its weights."
@@ -71,7 +72,7 @@ def run_weights(folder: StrPath) -> pathlib.Path:
     for path in paths:
         if path.is_file():
             return path
-    raise ValueError(
+    raise InputError(
         f"{folder} holds no weights yet ({', '.join(path.name for path in paths)}): the run ended "
         "before its first save."
     )

@@ -7,6 +7,7 @@ import typing
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.names import unknown_name
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.inspection import describe_weights
@@ -52,7 +53,7 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
     """
     if init in FRESH:
         if variant is None:
-            raise ValueError(f"Name the network: {init!r} weights go with every variant.")
+            raise InputError(f"Name the network: {init!r} weights go with every variant.")
         depth = get_variant(variant).depth
         weights = None if init == "random" else lambda: imagenet_backbone(depth)
         return StartingPoint(init, variant, weights)
@@ -62,7 +63,7 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
     source = _find_trained(init)
     found = source.metadata.variant
     if variant not in (None, found):
-        raise ValueError(
+        raise InputError(
             f"{init} is {found}, not {variant}. Leave the variant out to continue with {found}, or "
             "give a weights file."
         )
@@ -87,11 +88,11 @@ def _variant_of_file(path: pathlib.Path, variant: str | None) -> str:
         return fitting[0]
     listing = ", ".join(fitting) or "an unknown network"
     if variant is None:
-        raise ValueError(
+        raise InputError(
             f"{path} does not name its network. Its weights are of {listing}: say which."
         )
     if variant not in fitting:
-        raise ValueError(f"{path} holds the weights of {listing}, not of {variant}.")
+        raise InputError(f"{path} holds the weights of {listing}, not of {variant}.")
     return variant
 
 

@@ -140,7 +140,7 @@ def _count_labels(
             return str(error), 0
         bad_files.note(error)
         return None, 0
-    except ValueError as error:
+    except InputError as error:
         return str(error), 0
 
 
@@ -162,7 +162,7 @@ def _inspect(
             return Header((str(error),))
         shapes = [_shape(path, bad_files) for path in (image_path, mask_path)]
         return Header(size=next(filter(None, shapes), (0, 0)))
-    except ValueError as error:  # of an orientation
+    except InputError as error:  # of an orientation
         return Header((str(error),))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from rasterio import DatasetReader
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 
 GREYS = np.arange(IGNORE_INDEX + 1, dtype=np.uint8)[:, np.newaxis].repeat(3, axis=1)
@@ -55,7 +56,7 @@ def refuse_ambiguous(found: Iterable[int], greys: Greys, classes: ClassTable, wh
     found = sorted(found)
     indices = all(value < len(classes) or value == IGNORE_INDEX for value in found)
     if indices and any(greys[value] != value for value in found):
-        raise ValueError(
+        raise InputError(
             f"{where}: its grey values {found} can be class indices or colours of the class table. "
             "For indices, use a class table without colours, or save the mask with the colours of "
             "the table as its palette; for colours, save it as RGB."
@@ -69,7 +70,7 @@ def decode_greys(
     wrong = ~np.isin(values, list(greys))
     if wrong.any():
         row, column = (np.argwhere(wrong)[0] + origin).tolist()
-        raise ValueError(
+        raise InputError(
             f"{where}: grey values {np.unique(values[wrong])[:8].tolist()} are not colours of the "
             f"class table, whose greys are {sorted(greys)}; the first at row {row}, column "
             f"{column}. For class indices, use a class table without colours."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.rasters import (
@@ -53,12 +54,12 @@ class ImageFormat:
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(self.bands))
             if not self.bands or not all(isinstance(b, int) and b >= 1 for b in self.bands):
-                raise ValueError(f"bands must be integers counted from 1, got {self.bands}.")
+                raise InputError(f"bands must be integers counted from 1, got {self.bands}.")
         if self.value_range is not None:
             object.__setattr__(self, "value_range", tuple(map(float, self.value_range)))
             low, high = self.value_range if len(self.value_range) == 2 else (math.nan,) * 2
             if not -math.inf < low < high < math.inf:
-                raise ValueError(
+                raise InputError(
                     f"value_range must be (low, high) with low < high, got {self.value_range}."
                 )
 
@@ -144,7 +145,7 @@ class ImageFormat:
         """
         with open_raster(path) as raster:
             if self.exceeds_8_bits(raster):
-                raise ValueError(f"{self.describe_range(path)}: {BEYOND_8_BITS}")
+                raise InputError(f"{self.describe_range(path)}: {BEYOND_8_BITS}")
             seen = orientation(raster)
             window = seen.stored_window(window)
             colors = palette(raster)
@@ -232,7 +233,7 @@ def read_image(path: StrPath, form: ImageFormat) -> tuple[np.ndarray, np.ndarray
             choice = f" Choose three, {_example_bands(raster)}." if undecided else ""
             depth = "an 8-bit image" if form.value_range is None else "an image"
             bands = "RGB" if form.bands is None else f"bands {', '.join(map(str, form.bands))}"
-            raise ValueError(
+            raise InputError(
                 f"{path}: expected {depth} with {bands}, found {raster.dtypes[0]} with bands "
                 f"{band_listing(raster)}.{choice}"
             )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def orientation(raster: DatasetReader) -> Orientation:
     """
     code = _stored_code(raster)
     if code != 1 and (raster.crs or not raster.transform.is_identity or raster.gcps[0]):
-        raise ValueError(
+        raise InputError(
             f"{raster.name} has the orientation {code} and coordinates, which hold for the picture "
             "as stored: remove the orientation, for example with gdal_translate, which drops it"
         )

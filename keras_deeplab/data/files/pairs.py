@@ -8,6 +8,7 @@ import pathlib
 import re
 from collections.abc import Container, Iterable, Iterator, KeysView, Mapping, Sequence
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.problems import listing, raise_problems
 
@@ -44,7 +45,7 @@ def pairs_of_folders(
     """
     image_dirs, mask_dirs = _as_list(images), _as_list(masks)
     if len(image_dirs) != len(mask_dirs):
-        raise ValueError(
+        raise InputError(
             f"{len(image_dirs)} image folders but {len(mask_dirs)} mask folders: give one mask "
             "folder for each image folder."
         )
@@ -95,7 +96,7 @@ def _stems(
 
 def _files_by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
+        raise InputError(f"{folder} is not a folder.")
     files: dict[str, pathlib.Path] = {}
     problems, unread = [], []
     for path in sorted(_visible_files(folder)):
@@ -111,7 +112,7 @@ def _files_by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     kinds = ", ".join(IMAGE_SUFFIXES)
     if not files:
         others = f". Files of other kinds, which are not read:{listing(unread)}" if unread else "."
-        raise ValueError(f"{folder} contains no image ({kinds}){others}")
+        raise InputError(f"{folder} contains no image ({kinds}){others}")
     if unread:
         logger.warning("Files that are not read, as they are none of %s:%s", kinds, listing(unread))
     return files
@@ -123,7 +124,7 @@ def _visible_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     above: dict[pathlib.Path, tuple[pathlib.Path, ...]] = {folder: (folder.resolve(),)}
 
     def refuse(error: OSError) -> None:
-        raise ValueError(f"{error.filename} cannot be read as a folder ({error.strerror}).")
+        raise InputError(f"{error.filename} cannot be read as a folder ({error.strerror}).")
 
     for name, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         place = pathlib.Path(name)
@@ -139,7 +140,7 @@ def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
     try:
         lines = pathlib.Path(split).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"Split {split} cannot be read ({error}).") from error
+        raise InputError(f"Split {split} cannot be read ({error}).") from error
     found = collections.Counter(stem for folder in folders for stem in folder[2])
     chosen: dict[str, int] = {}
     problems = []
@@ -157,7 +158,7 @@ def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
         chosen[stem] = number
     raise_problems(f"Split {split} does not fit the images", problems)
     if not chosen:
-        raise ValueError(f"Split {split} does not list any image: write one stem per line.")
+        raise InputError(f"Split {split} does not list any image: write one stem per line.")
     return chosen.keys()
 
 
@@ -198,9 +199,9 @@ def pairs_of_csv(path: StrPath) -> list[tuple[str, str]]:
             header = reader.fieldnames or []
             rows = [(reader.line_num, row.get("image"), row.get("mask")) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as CSV ({error}).") from error
+        raise InputError(f"{path} cannot be read as CSV ({error}).") from error
     if not {"image", "mask"} <= set(header):
-        raise ValueError(f"{path}: expected the header image,mask; found {','.join(header)!r}.")
+        raise InputError(f"{path}: expected the header image,mask; found {','.join(header)!r}.")
     pairs: list[tuple[str, str]] = []
     lines: dict[str | None, int] = {}
     problems = []
@@ -214,5 +215,5 @@ def pairs_of_csv(path: StrPath) -> list[tuple[str, str]]:
         pairs.append((str(path.parent / (image or "")), str(path.parent / (mask or ""))))
     raise_problems(f"{path} does not list pairs of files", problems)
     if not pairs:
-        raise ValueError(f"{path} does not list any pair.")
+        raise InputError(f"{path} does not list any pair.")
     return pairs

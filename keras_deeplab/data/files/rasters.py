@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ OPTIONS = {
 _OPENING = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
-class UnreadableFileError(ValueError):
+class UnreadableFileError(InputError):
     """A damaged, deleted or inaccessible file; not one with wrong contents.
 
     Args:

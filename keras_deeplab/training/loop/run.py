@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.augmentation.batches import training_batches
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.training.callbacks import MeanIoU
@@ -85,7 +86,7 @@ def train(
     recipe = get_recipe(recipe)
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
     if len(classes) < 2:
-        raise ValueError(
+        raise InputError(
             f"One class, {classes.names[0]!r}: softmax has nothing to decide between. Add a class "
             "for everything else, such as background."
         )
@@ -156,7 +157,7 @@ def _check_batch(model: keras.Model, batch_size: int, strategy: Any) -> None:
         return
     replicas = 1 if strategy is None or norm.synchronized else strategy.num_replicas_in_sync
     if batch_size // replicas < 2:
-        raise ValueError(
+        raise InputError(
             f"A batch of {batch_size} leaves batch norm one image: after image pooling its "
             "statistics are those of a single value, which ruins the network. Use a batch size of "
             "2 or more per device, or freeze batch norm (freeze_batch_norm=True, --freeze-bn)."
@@ -165,7 +166,7 @@ def _check_batch(model: keras.Model, batch_size: int, strategy: Any) -> None:
 
 def _check_folder(folder: RunFolder, resume: bool) -> None:
     if resume != folder.last.exists():
-        raise ValueError(
+        raise InputError(
             f"Cannot resume {folder.folder}: {folder.last.name} is missing."
             if resume
             else f"{folder.folder} already contains a run: resume it or choose another folder."

@@ -7,6 +7,7 @@ import shlex
 import typing
 from collections.abc import Mapping
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.source import DataSource
 from keras_deeplab.training.loop.provenance import data_record, environment, git_revision
 from keras_deeplab.zoo.metadata import ModelMetadata
@@ -63,7 +64,7 @@ def check_resumed(
     there = _comparable(noted)
     changed = [key for key in COMPARED if here[key] != there[key]]
     if changed:
-        raise ValueError(
+        raise InputError(
             f"--resume with other options than {output / RUN_RECORD}: "
             + "; ".join(f"{key}: {there[key]} there, {here[key]} here" for key in changed)
         )
