@@ -6,6 +6,7 @@ import typing
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import FOLDER, Decorator
 
 REPEATED = "keras_deeplab.repeated_run"  # in `Context.meta`: the record of the run to repeat

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import MOST_LISTED, listing, raise_problems
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.files.bad_files import BadFiles
