@@ -50,8 +50,8 @@ def _build_logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
 
 def logits_classes(model: keras.Model) -> int:
     """Number of classes of a model's logits."""
-    shape = model.output_shape
-    return (shape["logits"] if isinstance(shape, dict) else shape)[-1]
+    output = model.output
+    return (output["logits"] if isinstance(output, dict) else output).shape[-1]
 
 
 def check_image(model: keras.Model, image: np.ndarray) -> None:

@@ -49,7 +49,7 @@ def test_load_gives_the_trained_model(run):
 
 def test_other_classes_and_a_head_start_fresh(run, caplog):
     model = kd.load(run[0], num_classes=5, aux_head=True)
-    assert model.output_shape["logits"][-1] == 5
+    assert model.output["logits"].shape[-1] == 5
     assert "decode_head.conv_seg" in caplog.text and "auxiliary_head" in caplog.text
 
 
