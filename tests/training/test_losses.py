@@ -162,8 +162,8 @@ def test_the_combined_loss_is_the_weighted_sum():
     parts = [SegmentationCrossentropy(divide_by="valid"), DiceLoss(), LovaszSoftmax()]
     values, slopes = zip(*(gradient(part, labels, logits) for part in parts), strict=True)
     value, slope = gradient(loss, labels, logits)
-    assert value == pytest.approx(np.dot([1, 0.5, 2], values), rel=1e-6)
-    np.testing.assert_allclose(slope, np.tensordot([1, 0.5, 2], slopes, 1), atol=1e-7)
+    assert value == pytest.approx(np.dot([1, 0.5, 2], values), rel=1e-5)
+    np.testing.assert_allclose(slope, np.tensordot([1, 0.5, 2], slopes, 1), atol=1e-6)
 
 
 def test_compiles_for_unknown_sizes():
@@ -176,7 +176,7 @@ def test_compiles_for_unknown_sizes():
         tf.TensorSpec((None, None, None, 3), tf.float32),
     )
     value = compiled(tf.constant(labels, tf.uint8), logits)
-    assert float(value) == pytest.approx(float(loss(labels, logits)), rel=1e-6)
+    assert float(value) == pytest.approx(float(loss(labels, logits)), rel=1e-5)
 
 
 def test_names_give_the_losses():

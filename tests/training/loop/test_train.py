@@ -118,7 +118,7 @@ def test_a_run_that_ends_again_and_again_resumes_bit_for_bit(whole, tmp_path):
 
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="SIGTERM") as caught:
-        run(tmp_path, resume=True, callbacks=[At(1, terminate)])
+        run(tmp_path, resume=True, save_every=99, callbacks=[At(1, terminate)])
     assert caught.value.signal == signal.SIGTERM
     assert saved_step(tmp_path) == 4  # noted after step 3, seen after step 4
     assert signal.getsignal(signal.SIGTERM) is handler
