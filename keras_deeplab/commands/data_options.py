@@ -22,7 +22,7 @@ class OutputPath(click.Path):
     """A path to write to: what would fail only at the end of the work is an error at its start."""
 
     def convert(self, value, parameter, context):
-        path = super().convert(value, parameter, context)
+        path = pathlib.Path(os.fsdecode(super().convert(value, parameter, context)))
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             self.fail(f"{path} cannot be written: {folder} is not a writable folder.", parameter)

@@ -129,8 +129,8 @@ def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) 
     """
     check_settings(first, second, _SETTINGS)
     # Same labels and same weights: both models have the same labelled pixels in each replicate.
-    labelled = [bootstrap.areas[:, 1] for bootstrap in (first, second)]
-    if first.images != second.images or not np.array_equal(*labelled):
+    same = np.array_equal(first.areas[:, 1], second.areas[:, 1])
+    if first.images != second.images or not same:
         raise InputError(
             f"The {first.images} and {second.images} images counted differ in labels or indices: "
             "evaluate both models on the same images with the same indices."
