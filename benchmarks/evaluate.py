@@ -1,17 +1,19 @@
-"""Seconds, memory and equality of an evaluation, beside PyTorch. Needs torch, opencv-python.
+"""Time, memory and results of an evaluation, compared with PyTorch. Needs torch, opencv-python.
 
 Run: python benchmarks/evaluate.py [--dtypes float32 bfloat16] [--images 3] [--size SIDE]
 
 The peer is the published test protocol as mmsegmentation runs it, on the network in plain torch.nn:
-every view is resized by OpenCV, predicted alone and without auxiliary head, its logits are resized
-to the view, turned back, resized to the image; softmax, sum, argmax, areas. It takes the faster of
-NCHW and channels_last, which its first image decides. Both have the weights of `r18_dubai` and the
-bundled images, and a process of their own, whose peak memory counts; the two take turns, image by
-image. Seconds are the median image and, in brackets, all; ratios are PyTorch's over ours, that of
-all CPU seconds beside it. PyTorch's threads wait without spinning, unless OMP_WAIT_POLICY says so:
-on a busy machine spinning takes it many times as long. Small images are for trying out.
+every view is resized by OpenCV and predicted separately, without auxiliary head; its logits are
+resized to the view, mirrored back, resized to the image; then softmax, sum, argmax, areas. The peer
+uses the faster of NCHW and channels_last, chosen on the first image. Both use the weights of
+`r18_dubai` and the bundled images. Each runs in its own process, whose peak memory is reported; the
+two take turns, image by image. Seconds are those of the median image and, in parentheses, the sum;
+ratios are PyTorch's over ours, for these seconds and for the sum of CPU seconds. PyTorch's threads
+wait without spinning unless OMP_WAIT_POLICY is set: on a busy machine spinning makes PyTorch many
+times slower. Use --size only to try the script.
 
-OpenCV rounds some resized pixels one level differently: near-ties may change class.
+OpenCV rounds some resized pixels by one level differently: pixels with two almost equal scores may
+change class.
 """
 
 import argparse
@@ -35,11 +37,11 @@ PROTOCOLS = {  # scales, whether mirrored too
 MODEL = "r18_dubai"
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples" / "dubai"
 WEIGHTS, PAIRS = "weights.npz", "pairs.npz"
-LIMIT = 0.0005  # of mIoU beside PyTorch's float32
+LIMIT = 0.0005  # of the difference in mIoU to PyTorch's float32
 
 
 class Ours:
-    """This package; writes weights and pairs for the peer."""
+    """This package; writes weights and image pairs for the peer."""
 
     layout = "NHWC"
 
@@ -63,7 +65,7 @@ class Ours:
         np.savez(folder / PAIRS, *arrays)
 
     def run(self, image, label, scales, flip):
-        """Counts the classes of an image as `evaluate` does and returns them, `(H, W)`."""
+        """Predicts an image as `evaluate` does, counts it, and returns its classes `(H, W)`."""
         from keras_deeplab.evaluation.predictions import predictions
         from keras_deeplab.prediction.protocols import Protocol
 
@@ -79,16 +81,16 @@ class Ours:
 
 
 def read_pairs(folder):
-    """List of (image, label)."""
+    """List of `(image, label)`."""
     with np.load(folder / PAIRS) as arrays:
         flat = [arrays[name] for name in arrays]
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def work(contestant, connection, protocol, dtype, folder, images, size):
-    """Evaluates images as ordered, each with its times and classes; then mIoU, peak and layout."""
+    """Evaluates the requested images; sends times and classes, then mIoU, peak memory, layout."""
     if contestant == "PyTorch":
-        # Else a thread that is done spins until the other is, seconds a view on a busy machine.
+        # Otherwise idle threads spin until the others finish: seconds per view on a busy machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         from torch_evaluation import Peer
 
@@ -108,7 +110,7 @@ def work(contestant, connection, protocol, dtype, folder, images, size):
 
 
 def compare(protocol, dtype, images, size):
-    """Lets both frameworks take turns.
+    """Runs both frameworks in turns.
 
     Returns:
         For ours, then for PyTorch: the list of (seconds, CPU seconds, classes) of every image, and
@@ -134,7 +136,7 @@ def compare(protocol, dtype, images, size):
 
 
 def row(name, ours, peer, reference):
-    """One row of the table; `reference` is the mIoU of the peer in float32."""
+    """One row of the table; `reference` is the mIoU of PyTorch in float32."""
     theirs, mine = ([x for x, _, _ in figures] for figures, _ in (peer, ours))
     medians = statistics.median(theirs), statistics.median(mine)
     their_cpu, my_cpu = (sum(x for _, x, _ in figures) for figures, _ in (peer, ours))
@@ -150,7 +152,7 @@ def row(name, ours, peer, reference):
 
 
 def main():
-    """Prints a row per protocol and dtype; exits with 1 where our mIoU is beyond the limit."""
+    """Prints a row per protocol and dtype; exits with 1 if our mIoU is beyond the limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     dtypes = ("float32", "bfloat16")
     parser.add_argument("--dtypes", nargs="+", default=dtypes[:1], choices=dtypes)
@@ -168,7 +170,7 @@ def main():
     within = True
     for protocol in options.protocols:
         reference = None
-        for dtype in dtypes[: 1 + ("bfloat16" in options.dtypes)]:  # float32 is the yardstick
+        for dtype in dtypes[: 1 + ("bfloat16" in options.dtypes)]:  # float32 is the reference
             ours, peer = compare(protocol, dtype, options.images, options.size)
             reference = peer[1][0] if reference is None else reference
             print(row(f"{protocol} {dtype}", ours, peer, reference), flush=True)

@@ -1,10 +1,10 @@
-"""Training samples per second, beside a pipeline of OpenCV and NumPy. Needs OpenCV.
+"""Training samples per second, compared with a pipeline of OpenCV and NumPy. Needs OpenCV.
 
 Run: python benchmarks/input_pipeline.py [--quick]
 
 Both make batches of 16 crops of 512 from decoded tiles in memory, with the published augmentation.
-The peer is written from the published description, with OpenCV where that computes; two processes
-without inner threads fill batches in shared memory. The two take turns; the median round counts.
+The peer implements the published description with OpenCV; its two single-threaded processes fill
+batches in shared memory. The two take turns; the figures are those of the median round.
 """
 
 import multiprocessing
@@ -18,14 +18,14 @@ import numpy as np
 
 CROP, BATCH, CORES = 512, 16, 2
 RATIOS, TILES = (0.5, 2.0), 8
-UNTIMED = 6  # batches at the start of a turn, more than wait in any buffer
+UNTIMED = 6  # batches at the start of a turn, more than any buffer holds
 LIMIT = 1.5
 COLOR, IGNORE = (124, 116, 104), 255
 BATCH_SHAPE, BATCH_BYTES = (BATCH, CROP, CROP, 4), BATCH * CROP * CROP * 4
 
 
 def make_tiles(side):
-    """Smooth images and label maps of 32 x 32 cells, of which one class covers half."""
+    """Smooth images and label maps of 32 x 32 cells; one class covers half of the cells."""
     rng = np.random.default_rng(0)
     tiles = []
     for _ in range(TILES):
@@ -39,7 +39,7 @@ def make_tiles(side):
 
 
 def linear(image, factor=1.0, delta=0.0):
-    """`image * factor + delta`, clipped and cut off to uint8."""
+    """`image * factor + delta`, clipped and truncated to uint8."""
     return np.clip(image.astype(np.float32) * factor + delta, 0, 255).astype(np.uint8)
 
 
@@ -99,7 +99,7 @@ def split(buffer):
 
 
 def peer_worker(tiles, name, seed, orders, done):
-    """Fills a batch at every order until the order is to stop."""
+    """Fills a batch per order; ends at the order `False`."""
     import cv2
 
     cv2.setNumThreads(0)
@@ -115,7 +115,7 @@ def peer_worker(tiles, name, seed, orders, done):
 
 
 class Peer:
-    """Processes that fill one batch each; a batch taken is copied and the next one ordered."""
+    """Processes that fill one batch each; a finished batch is copied and the next one ordered."""
 
     def __init__(self, tiles):
         context = multiprocessing.get_context("fork")  # before TensorFlow starts its threads
@@ -132,7 +132,7 @@ class Peer:
             worker.start()
 
     def run(self, batches):
-        """Makes batches; every worker its part."""
+        """Makes batches, distributed over the workers."""
         for orders in self.orders:
             orders.put(True)
         for index in range(batches):
@@ -152,7 +152,7 @@ class Peer:
 
 
 class Ours:
-    """The training batches of this package, without the right angles the peer does not know."""
+    """The training batches of this package, without right-angle rotation, as in the peer."""
 
     def __init__(self, tiles):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -174,11 +174,11 @@ class Ours:
 
 
 def compare(side, peer, ours, rounds, batches):
-    """Lets both take turns; prints the medians and returns their ratio."""
+    """Runs both in turns; prints the medians and returns their ratio."""
     rates = {peer: [], ours: []}
     for _ in range(rounds):
         for contestant, figures in rates.items():
-            # Start-up, and batches that were prefetched during the other's turn: not timed.
+            # Not timed: start-up, and batches prefetched during the other's turn.
             contestant.run(UNTIMED)
             start = time.perf_counter()
             contestant.run(batches)
@@ -193,7 +193,7 @@ def compare(side, peer, ours, rounds, batches):
 
 
 def main():
-    """Compares both on two sizes of tiles; exits with 1 below the limit unless quick."""
+    """Compares both on two tile sizes; exits with 1 below the limit unless --quick is given."""
     quick = "--quick" in sys.argv
     rounds, batches = (1, 2) if quick else (5, 12)
     tiles = {side: make_tiles(side) for side in (512, 1024)}

@@ -1,12 +1,12 @@
-"""Cutting Potsdam: time and peak memory beside the reference's converter. Needs OpenCV.
+"""Preparing Potsdam: time and peak memory compared with the reference's converter. Needs OpenCV.
 
 Run: python benchmarks/prepare_potsdam.py --scenes 12
 
-Made-up scenes of the real size, 6000 x 6000, in the archives of the original. The peer does what
-the reference's converter does: unpack the archives, decode each TIFF whole, decode the colours of
-the label class by class, write each tile as PNG. Ours goes on to sorted, checksummed records with
-an index, which the peer does not. Each measurement is a process of its own; the memory is its peak
-resident size, libraries included.
+Synthetic scenes of the original size, 6000 x 6000, in archives like the original ones. The peer
+takes the steps of the reference's converter: unpack the archives, decode each TIFF whole, decode
+the label colours class by class, write each tile as PNG. Ours also writes sorted, checksummed
+records with an index. Each measurement runs in its own process; memory is its peak resident size,
+including libraries.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def scene(rng):
 
 
 def write(folder, scenes):
-    """Makes the two archives."""
+    """Writes the two archives."""
     import rasterio
 
     rng = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def write(folder, scenes):
 
 
 def ours(folder, output):
-    """Prepares the data set with the package."""
+    """Prepares the dataset with this package."""
     from keras_deeplab.data.datasets.registry import prepared
 
     prepared("potsdam", data_dir=output, manual_dir=folder)
@@ -88,7 +88,7 @@ def reference(folder, output):
 
 
 def indices(colors):
-    """Class indices of BGR colours through a weighted sum of the channels, class by class."""
+    """Class indices of BGR colours by a weighted sum of the channels, class by class."""
     weights = np.array([2, 3, 4])
     sums = colors.reshape(-1, 3) @ weights
     found = np.zeros(len(sums), np.uint8)

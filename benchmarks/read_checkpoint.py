@@ -1,9 +1,10 @@
-"""Reading a 240 MB checkpoint: time and peak memory beside torch.load. Needs PyTorch.
+"""Reading a 240 MB checkpoint: time and peak memory compared with torch.load. Needs PyTorch.
 
 Run: python benchmarks/read_checkpoint.py
 
-Every measurement is a process of its own, which imports first, then reads the file and sums every
-tensor, so that views of a memory map are paid for. Memory is the growth of the resident size.
+Every measurement runs in its own process, which imports first, then reads the file and sums every
+tensor, so that the cost of memory-mapped views is included. Memory is the growth of the resident
+size.
 """
 
 import json
@@ -28,7 +29,7 @@ def resident(field):
 
 
 def write(path, legacy):
-    """Makes the file."""
+    """Writes the checkpoint."""
     import torch
 
     size = TENSOR_MEGABYTES * MEGABYTE // 4
@@ -60,14 +61,14 @@ def measure(reader, path):
 
 
 def run(*args):
-    """This script in a process of its own; returns what it printed."""
+    """Runs this script in a new process and returns what it printed."""
     command = [sys.executable, __file__, *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout or "null")
 
 
 def compare(path, legacy):
-    """Measures both readers in turn and prints the ratios."""
+    """Measures both readers in turns and prints the ratios."""
     run("write", path, int(legacy))
     rows = {"torch": [], "keras_deeplab": []}
     for _ in range(REPEATS):
@@ -91,7 +92,7 @@ def compare(path, legacy):
 
 
 def main():
-    """Compares both formats; exits with 1 when a limit is broken."""
+    """Compares both formats; exits with 1 when a limit is exceeded."""
     if len(sys.argv) > 1:
         action, path, *rest = sys.argv[1:]
         if action == "write":

@@ -1,6 +1,6 @@
 """DeepLabV3+ on ResNet v1c at output stride 8 in plain torch.nn, the peer of the benchmarks.
 
-Modules bear the names of the PyTorch reference, so that its state dicts load.
+Modules have the names of the PyTorch reference, so that its state dicts load.
 """
 
 import torch

@@ -31,7 +31,7 @@ class Peer:
         self.choose_layout(image)
 
     def choose_layout(self, image):
-        """Takes the memory layout in which the network is faster."""
+        """Chooses the memory layout in which the network is faster."""
         seconds = {torch.contiguous_format: [], torch.channels_last: []}
         for _ in range(3):
             for layout, figures in seconds.items():
@@ -59,7 +59,7 @@ class Peer:
             return resize(logits, torch.empty(1, 1, *image.shape[:2]))
 
     def run(self, image, label, scales, flip):
-        """Counts the classes of an image and returns them, `(H, W)`."""
+        """Predicts an image, counts it, and returns its classes `(H, W)`."""
         total = 0
         for scale in scales:
             for mirrored in (False, True)[: 1 + flip]:

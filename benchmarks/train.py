@@ -1,13 +1,13 @@
-"""Seconds and memory of a training step, beside PyTorch. Needs `pip install torch`.
+"""Time and memory of a training step, compared with PyTorch. Needs `pip install torch`.
 
 Run: python benchmarks/train.py [--variants r18_d8 r50_d8] [--dtypes float32 bfloat16] [--steps 7]
 
-The peer is the same network in plain torch.nn, in channels_last and under PyTorch's own autocast.
-Both start from the same weights, take the same batch of 4 crops of 256 with an auxiliary head, and
-update with SGD, momentum and L2. Each works in a process of its own, whose peak memory counts; the
-two take turns, step by step, and the median step counts. Neither drops channels out: the losses of
-the first step, printed last, are to agree. In brackets is the memory before that step, which is the
-framework's own and the network's.
+The peer is the same network in plain torch.nn, in channels_last and with PyTorch's autocast. Both
+start from the same weights, train on the same batch of 4 crops of 256 with an auxiliary head, and
+update with SGD, momentum and L2. Each runs in its own process, whose peak memory is reported; the
+two take turns, step by step, and the seconds are those of the median step. Both train without
+dropout, so the losses of the first step, in the last column, should agree. The memory before that
+step, of framework and network, is in parentheses.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def batch():
 
 
 def our_step(variant, dtype, folder):
-    """A function that trains this package's network one step and returns the loss."""
+    """A function that trains this package's network for one step and returns the loss."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
@@ -64,7 +64,7 @@ def our_step(variant, dtype, folder):
 
 
 def torch_step(variant, dtype, folder):
-    """The same of the network in PyTorch, from the weights our process wrote."""
+    """The same for the network in PyTorch, from the weights written by our process."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch_deeplab import DeepLab
@@ -94,7 +94,7 @@ def torch_step(variant, dtype, folder):
 
 
 def work(make_step, connection, *arguments):
-    """Reports its memory, takes steps as ordered, each with its seconds and loss, and again."""
+    """Sends its memory, seconds and loss of each requested step, and its memory again."""
     step = make_step(*arguments)
     connection.send(peak_memory())
     while connection.recv():
@@ -110,7 +110,7 @@ def peak_memory():
 
 
 def compare(variant, dtype, steps):
-    """Lets both frameworks take turns.
+    """Runs both frameworks in turns.
 
     Returns:
         For ours, then for PyTorch: the median seconds, the first loss, and the memory in MB before

@@ -10,6 +10,7 @@ from .evaluation import metrics as metrics
 from .evaluation.dataset import evaluate as evaluate
 from .models.variants import list_variants as list_variants
 from .prediction.image import predict as predict
+from .prediction.overlay import overlay as overlay
 from .training import callbacks as callbacks
 from .training.loop.run import train as train
 from .training.recipe import Recipe as Recipe
@@ -18,5 +19,6 @@ from .zoo.builder import build as build
 from .zoo.loader import load as load
 from .zoo.manifest import info as info
 from .zoo.manifest import list_models as list_models
+from .zoo.metadata import ModelMetadata as ModelMetadata
 
 __version__: str

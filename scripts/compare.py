@@ -4,6 +4,7 @@ import pathlib
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import OUTPUT_FILE
 from keras_deeplab.commands.evaluation_options import (
     PROTOCOL,
@@ -41,10 +42,10 @@ def command(
     from keras_deeplab.evaluation.tables import print_comparison
     from keras_deeplab.zoo.loader import find_model, load
 
-    of_a, of_b = find_model(a), find_model(b)
+    of_a, of_b = find_model(a).metadata, find_model(b).metadata
     check_same_classes(a, of_a.classes, b, of_b.classes)
     if of_a.form != of_b.form:
-        raise ValueError(f"{a} and {b} were trained on other bands or another range of values.")
+        raise InputError(f"{a} and {b} were trained on other bands or another range of values.")
     first, classes, source = open_evaluation(a, options)
     second = first if a == b else load(b, dtype=options["precision"])
     protocol = make_protocol(options, source)

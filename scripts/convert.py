@@ -1,28 +1,30 @@
-"""`keras-deeplab convert`: weights between PyTorch's `.pth` and Keras's `.weights.h5`."""
-
-import pathlib
+"""`keras-deeplab convert`: converts weights between PyTorch `.pth` and Keras `.weights.h5`."""
 
 import click
 
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.commands.data_options import FILE, OUTPUT_FILE
 from keras_deeplab.commands.group import Command
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
-OUTPUT = click.Path(dir_okay=False, path_type=pathlib.Path)
 
 
 @click.command("convert", cls=Command)
 @click.argument("file", type=FILE)
-@click.option("--variant", required=True, help="The network, for example r50_d8.")
-@click.option("--output", type=OUTPUT, help="Target: .weights.h5, or .pth with --to-torch.")
+@click.option("--variant", required=True, help="Variant of the network, for example r50_d8.")
+@click.option(
+    "--output", type=OUTPUT_FILE, help="File to write: .weights.h5, or .pth with --to-torch."
+)
 @click.option("--to-torch", is_flag=True, help="Write a .pth file that PyTorch loads.")
-@click.option("--parity", is_flag=True, help="Report every stage of the network.")
-@click.option("--reference", type=FILE, help="NPZ of 'input' and the reference's stages, NHWC.")
-@click.option("--report", type=OUTPUT, help="Write the parity report here as JSON.")
+@click.option("--parity", is_flag=True, help="Print statistics of every stage of the network.")
+@click.option(
+    "--reference", type=FILE, help="NPZ of 'input' and PyTorch's stages (NHWC) for --parity."
+)
+@click.option("--report", type=OUTPUT_FILE, help="Write the parity report to this JSON file.")
 def command(file, variant, output, to_torch, parity, reference, report):
     """Convert FILE, the weights of a whole network, and check the result.
 
-    A .pth file of mmsegmentation's DeepLabV3+ becomes .weights.h5; --to-torch goes the other way.
-    The classes, the input channels and the auxiliary head are those of FILE.
+    Converts a .pth file of mmsegmentation's DeepLabV3+ to .weights.h5, or with --to-torch a
+    .weights.h5 file to .pth. Number of classes, input channels and auxiliary head are those of
+    FILE.
     """
     if not (output or parity):
         raise click.UsageError("Nothing to do: give --output, --parity or both.")
@@ -40,7 +42,7 @@ def command(file, variant, output, to_torch, parity, reference, report):
         write_torch_checkpoint(output, to_state_dict(model), {"variant": variant})
     elif output:
         if not output.name.endswith(".weights.h5"):
-            raise ValueError(f"{output}: the target's name must end in .weights.h5.")
+            raise InputError(f"{output}: the name of --output must end in .weights.h5.")
         save_keras_weights(model, output)
     if parity:
         rows = make_report(model, reference)
@@ -50,7 +52,7 @@ def command(file, variant, output, to_torch, parity, reference, report):
 
 
 def make_report(model, reference):
-    """Rows of the parity report, on the reference's input or on fixed noise."""
+    """Rows of the parity report, for the input of the reference or for fixed noise."""
     import numpy as np
 
     from keras_deeplab.checkpoints.parity import parity_report
@@ -61,7 +63,9 @@ def make_report(model, reference):
         return parity_report(model, noise)
     with np.load(reference, allow_pickle=False) as values:
         if "input" not in values:
-            raise ValueError(f"{reference} holds no 'input' (N, H, W, channels), normalised.")
+            raise InputError(
+                f"{reference} has no array 'input': add the normalised input (N, H, W, channels)."
+            )
         stages = {name: values[name] for name in values.files if name != "input"}
         return parity_report(model, values["input"], stages)
 

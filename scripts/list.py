@@ -35,7 +35,7 @@ def command(pattern):
 
 def miou(entry):
     """The mIoU in percent: measured here, or the source's, marked with a star."""
-    from keras_deeplab.publishing.results_table import measured_miou
+    from keras_deeplab.zoo.manifest import measured_miou
 
     here = measured_miou(entry, "published")
     if here is not None:
@@ -46,7 +46,7 @@ def miou(entry):
 
 def where(name, entry):
     """Whether the weights are bundled, cached, downloaded at first use, or not public."""
-    from keras_deeplab.zoo.trained_weights import cached_weights
+    from keras_deeplab.zoo.manifest import cached_weights
 
     if entry["status"] == "published":
         return "cached" if cached_weights(name, entry).exists() else "download"

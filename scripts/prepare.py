@@ -1,34 +1,39 @@
-"""`keras-deeplab prepare`: cuts a published data set into tiles, and shows what came out."""
-
-import pathlib
+"""`keras-deeplab prepare`: cuts a published dataset into tiles and checks the result."""
 
 import click
 
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.commands.data_options import FOLDER, OUTPUT_FOLDER
 from keras_deeplab.commands.group import Command
-
-FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
-OUTPUT = click.Path(file_okay=False, path_type=pathlib.Path)
 
 
 @click.command("prepare", cls=Command)
 @click.argument("name")
-@click.option("--manual-dir", type=FOLDER, help="SourceFiles, as zip files or unpacked.")
-@click.option("--data-dir", type=OUTPUT, help="Prepared data sets; ~/tensorflow_datasets if none.")
-@click.option("--dry-run", is_flag=True, help="Only say what was found and would be made.")
-@click.option("--check", is_flag=True, help="Count the labels and draw a contact sheet.")
+@click.option("--manual-dir", type=FOLDER, help="Folder of the original files, zipped or unpacked.")
+@click.option(
+    "--data-dir",
+    type=OUTPUT_FOLDER,
+    help="Folder of prepared datasets. Default: ~/tensorflow_datasets or $TFDS_DATA_DIR.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print what was found and would be prepared; write nothing."
+)
+@click.option(
+    "--check", is_flag=True, help="Count the labels and draw a contact sheet of each split."
+)
 @click.option(
     "--output",
-    type=OUTPUT,
+    type=OUTPUT_FOLDER,
     default=".",
     show_default=True,
     help="Folder for the contact sheets of --check.",
 )
 def command(name, manual_dir, data_dir, dry_run, check, output):
-    """Prepare NAME: loveda, potsdam, vaihingen or isaid, or one of their configs.
+    """Prepare the dataset NAME: loveda, potsdam, vaihingen or isaid.
 
-    A config follows a slash, for example potsdam/overlapping; an unknown one lists them all. The
-    originals are read from --manual-dir; LoveDA is downloaded when it is not there. Nothing is
-    stored unless all of it could be made.
+    A config follows after a slash, for example potsdam/overlapping; an unknown config lists all of
+    them. The original files are read from --manual-dir; LoveDA is downloaded unless it is there.
+    If the preparation fails, nothing is stored.
     """
     from keras_deeplab.commands.startup import import_tensorflow
 
@@ -46,7 +51,7 @@ def command(name, manual_dir, data_dir, dry_run, check, output):
 
 
 def print_plan(builder, manual_dir):
-    """Prints the scenes and tiles of each split; makes nothing."""
+    """Prints the scenes and tiles of each split; writes nothing."""
     import tqdm
     from rich.console import Console
     from rich.table import Table
@@ -54,7 +59,7 @@ def print_plan(builder, manual_dir):
     from keras_deeplab.data.datasets.source_files import files_below
 
     if manual_dir is None:
-        raise ValueError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+        raise InputError(f"--dry-run needs --manual-dir. {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     listing = Table("split", "scenes", "of", "tiles", "of", "megapixels")
     for split, scenes in builder.plan(files_below(manual_dir)).items():
         bar = tqdm.tqdm(scenes, desc=f"{split} sizes", unit=" scenes", leave=False)
@@ -69,11 +74,11 @@ def print_plan(builder, manual_dir):
         )
     console = Console()
     console.print(listing)
-    console.print(f"Nothing was written. They would go to {builder.data_path}", soft_wrap=True)
+    console.print(f"Nothing was written. Target folder: {builder.data_path}", soft_wrap=True)
 
 
 def check_split(builder, split, output):
-    """Prints the counts of a split and writes its contact sheet."""
+    """Prints the label counts of a split and writes its contact sheet."""
     import tqdm
 
     from keras_deeplab._internal.files import atomic_write
@@ -94,7 +99,7 @@ def check_split(builder, split, output):
 
 
 def print_summary(builder, split, summary):
-    """Prints tiles, pixels and suggested weights."""
+    """Prints tiles, pixels and suggested class weights."""
     from rich.console import Console
     from rich.table import Table
 
@@ -121,7 +126,7 @@ def print_summary(builder, split, summary):
     console.print(listing)
     if split == "train":
         weights = ",".join(f"{weight:.3g}" for weight in summary.class_weights)
-        console.print(f"To weigh them so: --class-weights {weights}", soft_wrap=True)
+        console.print(f"To train with these weights: --class-weights {weights}", soft_wrap=True)
 
 
 if __name__ == "__main__":

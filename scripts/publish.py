@@ -46,25 +46,22 @@ def command(
     from keras_deeplab._internal.progress import WithProgress
     from keras_deeplab.checkpoints.keras_files import save_keras_weights
     from keras_deeplab.checkpoints.loading import load_weights
-    from keras_deeplab.data.files.images import ImageFormat
     from keras_deeplab.evaluation.dataset import evaluate
     from keras_deeplab.publishing.entry import add_training_log, check_writable, make_entry
     from keras_deeplab.publishing.measuring import measure
     from keras_deeplab.zoo.manifest import Zoo
-    from keras_deeplab.zoo.run_folders import read_run, run_format
+    from keras_deeplab.zoo.run_folders import read_run
 
     zoo = Zoo(folder)
     check_writable(zoo)
     record = read_run(run)
-    if run_format(record) != ImageFormat():
-        raise ValueError(f"{run} takes selected bands or a value range: the zoo cannot say so yet.")
     model, classes, source = open_evaluation(str(run), options)
     images = WithProgress(source.open(classes))
     trained = evaluate(model, images, num_classes=len(classes)).result()["mIoU"]
     weights = zoo.folder / "weights" / f"{name}.weights.h5"
     save_keras_weights(model, weights, dtype="float16")
     load_weights(model, weights)
-    entry = make_entry(json.loads(about.read_text(encoding="utf-8")), record, weights, zoo)
+    entry = make_entry(json.loads(about.read_text(encoding="utf-8")), model.metadata, weights, zoo)
     entry["storage"] = {"mIoU_trained": trained}
     add_training_log(run, record, entry, zoo, name)
     protocols = [protocol_for(each, source) for each in PROTOCOL.choices]

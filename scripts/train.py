@@ -14,6 +14,7 @@ from keras_deeplab.commands.data_options import (
     FILE,
     OUTPUT_FOLDER,
     PRECISION,
+    PathOrName,
     class_table,
     data_source,
     file_format,
@@ -35,7 +36,7 @@ def option(*names: str, **settings: typing.Any):
 
 
 @click.command("train", cls=Command)
-@option("--model", "variant", help="Variant, for example r18_d8.")
+@option("--model", "variant", help="Variant, for example r18_d8. Default: that of --init.")
 @named_dataset()
 @labelled_images()
 @labelled_images("val-", what="validation images")
@@ -46,7 +47,13 @@ def option(*names: str, **settings: typing.Any):
 @option("--show-recipe", is_flag=True, help="Print the recipe of these options and exit.")
 @option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
 @option("--precision", type=PRECISION, default="float32")
-@option("--init", default="random", help="random, imagenet, a weights file, or a zoo name.")
+@option(
+    "--init",
+    type=PathOrName(),
+    default="random",
+    help="Start from: random, imagenet, a zoo name, a run folder, or a weights file "
+    "(.weights.h5, .keras, .pth).",
+)
 @option("--validate-every", type=click.IntRange(1), default=250, help="Steps.")
 @option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
 @option(
@@ -83,9 +90,10 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
         import_tensorflow()
         click.echo(recipe_text(run_recipe(context, options)))
         return
-    for name, value in (("--model", options["variant"]), ("--output", output)):
-        if value is None:
-            raise click.UsageError(f"Missing option {name}.")
+    if output is None:
+        raise click.UsageError("Missing option --output.")
+    if options["variant"] is None and options["init"] in ("random", "imagenet"):
+        raise click.UsageError("Missing option --model, or --init with the weights to start from.")
     if options["workers"] and options["strategy"] != "multiworker":
         raise click.UsageError("--workers needs --strategy multiworker.")
     if options["workers"] and "TF_CONFIG" not in os.environ:
@@ -106,49 +114,84 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
     from keras_deeplab.commands.startup import import_tensorflow
 
     strategy = import_tensorflow(lambda: strategy_named(options["strategy"]))
-    from keras_deeplab.data.augmentation.batches import cache_if_small
     from keras_deeplab.data.files.bad_files import BadFiles
-    from keras_deeplab.training.distributed.strategies import is_chief
     from keras_deeplab.training.loop.run import train
-    from keras_deeplab.training.loop.run_record import note_run
+    from keras_deeplab.zoo.starting_point import find_starting_point
 
-    training = data_source(options, subset="train")
-    validation = data_source(options, subset="val", prefix="val_", required=False)
-    classes = class_table(options, training)
+    start = find_starting_point(options["init"], options["variant"])
+    sources = {
+        "train": data_source(options, subset="train"),
+        "val": data_source(options, subset="val", prefix="val_", required=False),
+    }
+    classes = class_table(options, sources["train"])
     if classes is None:
         raise click.UsageError("Give --classes: masks in files need a class table.")
+    if len(classes) < 2:
+        raise click.UsageError(
+            f"The class table has one class, {classes.names[0]!r}: add one for everything else."
+        )
     recipe = run_recipe(context, options, len(classes))
     skip = options["on_bad_file"] == "skip"
-    bad_training, bad_validation = (
-        BadFiles(stand_in) if skip else None for stand_in in ("next", "ignored")
-    )
-    dataset = training.open(classes, bad_files=bad_training)
-    validated = validation and cache_if_small(validation.open(classes, bad_files=bad_validation))
-    if is_chief(strategy):
-        note_run(
-            output,
-            record=run_record(classes, recipe, training, options),
-            sources={"train": training, "val": validation},
-            options=given_options(context),
-            command=["keras-deeplab", *arguments("train")],
-            repeated=context.meta.get(REPEATED),
-            resume=resume,
-        )
+    bad_files = {
+        name: BadFiles(stand_in) if skip else None
+        for name, stand_in in (("train", "next"), ("val", "ignored"))
+    }
+    datasets = open_datasets(sources, classes, bad_files)
+    model = make_model(start, options, classes, sources["train"], recipe, strategy)
+    notes = note_run(context, output, resume, sources, model.metadata, recipe, options, strategy)
     try:
         train(
-            make_model(options, len(classes), training, recipe.seed, strategy),
-            dataset,
+            model,
+            datasets["train"],
             recipe=recipe,
             output=output,
             classes=classes,
-            validation=validated,
+            validation=datasets["val"],
             validate_every=options["validate_every"],
             save_every=options["save_every"],
             resume=resume,
+            notes=notes,
         )
     finally:
-        for files in filter(None, (bad_training, bad_validation)):  # those that hold any
+        for files in filter(None, bad_files.values()):  # those that hold any
             click.echo(files.report(), err=True)
+
+
+def open_datasets(sources, classes, bad_files) -> dict[str, typing.Any]:
+    """The dataset of each source, `None` without one; the validation images stay in memory."""
+    from keras_deeplab.data.augmentation.batches import cache_if_small
+
+    datasets = dict.fromkeys(sources)
+    for name, source in sources.items():
+        if source is None:
+            continue
+        datasets[name], counts = source.open_counted(classes, bad_files=bad_files[name])
+        if counts is not None:
+            say_counts(name, counts, classes)
+    if datasets["val"] is not None:
+        datasets["val"] = cache_if_small(datasets["val"])
+    return datasets
+
+
+def say_counts(name: str, counts, classes) -> None:
+    """Prints what the masks hold; warns of classes without pixels, refuses masks without labels."""
+    from keras_deeplab._internal.errors import InputError
+
+    labelled = int(counts.pixels.sum())
+    if not labelled:
+        raise InputError(
+            f"{name}: no pixel of {counts.images} masks is labelled: all are ignored. Check the "
+            "class table and the nodata value of the masks."
+        )
+    shares = ", ".join(
+        f"{each} {share:.1%}" for each, share in zip(classes.names, counts.shares, strict=True)
+    )
+    ignored = counts.ignored / (labelled + counts.ignored)
+    pairs = "1 pair" if counts.images == 1 else f"{counts.images} pairs"
+    click.echo(f"{name}: {pairs}; {shares}; {ignored:.1%} of all pixels ignored.", err=True)
+    absent = [each for each, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
+    if absent:
+        click.echo(f"Warning: {name}: never labelled: {', '.join(absent)}.", err=True)
 
 
 def strategy_named(name: str):
@@ -168,40 +211,64 @@ def run_recipe(context: click.Context, options, num_classes: int | None = None) 
     return make_recipe(options, num_classes, base)
 
 
-def make_model(options, num_classes: int, training: DataSource, seed: int, strategy):
-    """The model under its precision, with random weights, those of a file or of a zoo entry."""
+def make_model(start, options, classes, training: DataSource, recipe: Recipe, strategy):
+    """The model of a starting point for these classes and images, under precision and strategy."""
     import keras
 
-    from keras_deeplab.zoo.builder import build
-    from keras_deeplab.zoo.loader import load
-    from keras_deeplab.zoo.manifest import list_models
+    from keras_deeplab.zoo.starting_point import build_from
 
-    keras.utils.set_random_seed(seed)
-    init = options["init"]
-    settings = {
-        "aux_head": options["aux_head"],
-        "input_shape": (None, None, training.form.channels),
-        "sync_batch_norm": strategy is not None,
-        "dtype": options["precision"],
-    }
+    keras.utils.set_random_seed(recipe.seed)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
-        if init in list_models():
-            return load(init, num_classes=num_classes, **settings)
-        weights = None if init == "random" else init
-        return build(options["variant"], num_classes, weights=weights, **settings)
+        model = build_from(
+            start,
+            len(classes),
+            aux_head=options["aux_head"],
+            input_shape=(None, None, training.form.channels),
+            sync_batch_norm=strategy is not None,
+            dtype=options["precision"],
+        )
+    ground = training.ground()
+    model.metadata = dataclasses.replace(
+        model.metadata,
+        classes=classes,
+        channels=ground.channels,
+        bands=training.form.bands,
+        value_range=training.form.value_range,
+        resolution_m=ground.resolution_m,
+        tile_size=recipe.crop,
+    )
+    return model
 
 
-def run_record(classes, recipe: Recipe, training: DataSource, options) -> dict[str, typing.Any]:
-    """What a resumed run must have in common with the one that it continues."""
-    settings = ("precision", "init", "aux_head", "validate_every")
-    return {
-        "variant": options["variant"],
-        "bands": training.form.bands,
-        "value_range": training.form.value_range,
-        **classes.to_json(),
-        "recipe": dataclasses.asdict(recipe),
-        "settings": {name: options[name] for name in settings},
-    }
+def note_run(
+    context: click.Context,
+    output,
+    resume: bool,
+    sources,
+    metadata,
+    recipe: Recipe,
+    options,
+    strategy,
+) -> dict[str, typing.Any] | None:
+    """What a new run notes besides model and recipe; checks a resumed run. Only on the chief."""
+    from keras_deeplab.training.distributed.strategies import is_chief
+    from keras_deeplab.training.loop.run_record import check_resumed, run_notes
+
+    if not is_chief(strategy):
+        return None
+    settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
+    if resume:
+        check_resumed(
+            output, sources, metadata, recipe=dataclasses.asdict(recipe), settings=settings
+        )
+        return None
+    return run_notes(
+        sources,
+        settings=settings,
+        options=given_options(context),
+        command=["keras-deeplab", *arguments("train")],
+        repeated=context.meta.get(REPEATED),
+    )
 
 
 if __name__ == "__main__":

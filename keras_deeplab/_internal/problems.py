@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from keras_deeplab._internal.errors import InputError
+
 MOST_LISTED = 10  # problems that an error lists before it only counts the rest
 
 
@@ -9,12 +11,12 @@ def raise_problems(summary: str, problems: Iterable[str | None]) -> None:
     """Raises a `ValueError` that lists problems under a summary; does nothing if there are none.
 
     Args:
-        summary: What the problems have in common.
+        summary: What the problems have in common, the beginning of the message.
         problems: `None` and empty strings are skipped.
     """
     found = [problem for problem in problems if problem]
     if found:
-        raise ValueError(f"{summary[0].upper()}{summary[1:]}:{listing(found)}")
+        raise InputError(f"{summary}:{listing(found)}")
 
 
 def listing(lines: Iterable[object]) -> str:

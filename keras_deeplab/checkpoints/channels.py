@@ -6,26 +6,34 @@ from collections.abc import Sequence
 import numpy as np
 
 FIRST_CONVOLUTION = "backbone.stem.0"
+CHANNEL_AXIS = 2  # of the input channels in a kernel (height, width, in, out)
 TRAINED = 3  # channels of every published network
 
 logger = logging.getLogger("keras_deeplab")
 
 
-def is_adaptable(found: Sequence[int], expected: Sequence[int], axis: int) -> bool:
-    """Whether a kernel shape differs from the expected one only in the input channels.
+def differs_only(found: Sequence[int], expected: Sequence[int], axis: int) -> bool:
+    """Whether two shapes have as many axes and the same sizes on all axes but one."""
+    return len(found) == len(expected) and [
+        index
+        for index, sizes in enumerate(zip(found, expected, strict=True))
+        if len(set(sizes)) > 1
+    ] == [axis % len(expected)]
+
+
+def is_adaptable(found: Sequence[int], expected: Sequence[int]) -> bool:
+    """Whether `adapt_channels` makes a kernel of one shape fit another one.
 
     Two channels are not adaptable: there is no obvious rule.
     """
     return (
-        len(found) == len(expected)
-        and found[axis] == TRAINED
-        and expected[axis] != 2
-        and [n for i, n in enumerate(found) if i != axis]
-        == [n for i, n in enumerate(expected) if i != axis]
+        differs_only(found, expected, CHANNEL_AXIS)
+        and found[CHANNEL_AXIS] == TRAINED
+        and expected[CHANNEL_AXIS] != 2
     )
 
 
-def adapt_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
+def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     """Kernel of the first convolution for images that do not have three channels.
 
     The first three channels keep their kernels, every further one gets the mean of the three, and
@@ -34,17 +42,16 @@ def adapt_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
     from better weights than a random kernel.
 
     Args:
-        kernel: Array with 3 input channels on `axis`.
+        kernel: Array `(height, width, in, out)` with 3 or already `channels` input channels.
         channels: Required number of input channels, 1 or more.
-        axis: Axis of the input channels.
 
     Returns:
-        The adapted array; `kernel` itself for three channels.
+        The adapted array; `kernel` itself when it has the required number of channels.
     """
-    if channels == TRAINED:
+    if channels == kernel.shape[CHANNEL_AXIS]:
         return kernel
-    mean = kernel.mean(axis=axis, keepdims=True)
-    further = np.repeat(mean, max(channels - TRAINED, 0), axis=axis)
+    mean = kernel.mean(axis=CHANNEL_AXIS, keepdims=True)
+    further = np.repeat(mean, max(channels - TRAINED, 0), axis=CHANNEL_AXIS)
     known = kernel if channels > TRAINED else mean
     logger.warning(
         "%d input channels instead of %d: %s is adapted from the RGB kernels and should be "
@@ -53,4 +60,4 @@ def adapt_channels(kernel: np.ndarray, channels: int, axis: int) -> np.ndarray:
         TRAINED,
         FIRST_CONVOLUTION,
     )
-    return np.concatenate([known, further], axis=axis) * np.float32(TRAINED / channels)
+    return np.concatenate([known, further], axis=CHANNEL_AXIS) * np.float32(TRAINED / channels)

@@ -2,83 +2,80 @@
 
 Keras stores the name of every layer with its variables. Reading by that name rather than by
 Keras's numbered groups (`conv2d_17`) keeps a file valid for the same network without an auxiliary
-head. Only arrays are read: no configuration, no links out of the file, and nothing is executed.
+head. Arrays are read, and the name of the model: no links out of the file are followed, and nothing
+is deserialised or executed.
 """
 
 import contextlib
 import io
+import json
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import h5py
 import keras
-import numpy as np
 
 from keras_deeplab._internal.files import StrPath, atomic_write
-from keras_deeplab.checkpoints.channels import FIRST_CONVOLUTION, adapt_channels, is_adaptable
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.checkpoints.state_dict import AUXILIARY_PREFIX, report_mismatch
+from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, Match, Target
 
-FIRST_KERNEL = f"{FIRST_CONVOLUTION.replace('.', '-')}/0"
 ARCHIVE_MEMBER = "model.weights.h5"  # the weights within a .keras file
-OPTIMIZER_FACTOR = 8  # size limit of a .keras file with optimizer, in sizes of the model
+MAX_RATIO = 8  # of their compression; Keras itself does not compress
+CONFIG_MEMBER = "config.json"
+MAX_CONFIG_BYTES = 2**24  # that of an r101 has 0.4 MB
+
+_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)
 
 
-def load_keras_weights(model: keras.Model, path: StrPath) -> None:
-    """Sets every variable of a model from a `.weights.h5` or `.keras` file.
-
-    Args:
-        model: Model of `keras_deeplab.build`.
-        path: The file. float16 arrays are cast to the dtype of the variables.
+@contextlib.contextmanager
+def match_keras_file(model: keras.Model, path: StrPath) -> Iterator[Match]:
+    """The arrays of a `.weights.h5` or `.keras` file next to the variables of a model.
 
     Raises:
-        CheckpointError: When the file cannot be read, or lists names that are missing, unexpected
-            or of the wrong shape. The model is then unchanged.
+        CheckpointError: When the file cannot be read.
     """
     targets = {
-        f"{layer.name}/{index}": variable
+        f"{layer.name}/{index}": Target(layer.name.replace("-", "."), variable)
         for layer in model.layers
         for index, variable in enumerate(layer.weights)
     }
-    auxiliary = AUXILIARY_PREFIX.replace(".", "-")
-    has_auxiliary = any(name.startswith(auxiliary) for name in targets)
-    max_bytes = OPTIMIZER_FACTOR * 4 * model.count_params()
-    with _open_weights(pathlib.Path(path), max_bytes) as file:
-        datasets = _datasets_by_layer(file, path)
-        unexpected = [
-            name
-            for name in datasets
-            if name not in targets and (has_auxiliary or not name.startswith(auxiliary))
-        ]
-        missing = [name for name in targets if name not in datasets]
-        wrong = [
-            f"{name} {datasets[name].shape}, expected {tuple(variable.shape)}"
-            for name, variable in targets.items()
-            if name in datasets and not _fits(name, datasets[name].shape, tuple(variable.shape))
-        ]
-        report_mismatch(missing, unexpected, wrong, f"{path} does not match model {model.name!r}")
-        try:
-            arrays = {name: datasets[name][...] for name in targets}
-        except OSError as error:
-            raise CheckpointError(f"{path} is damaged: {error}.") from error
-    for name, variable in targets.items():
-        array = arrays[name].astype(np.float32)
-        if name == FIRST_KERNEL and is_adaptable(array.shape, tuple(variable.shape), axis=2):
-            array = adapt_channels(array, variable.shape[2], axis=2)
-        variable.assign(array)
+    ignored = f"{AUXILIARY_HEAD}-"
+    has_auxiliary = any(name.startswith(ignored) for name in targets)
+    with _open_arrays(pathlib.Path(path)) as datasets:
+        arrays = {
+            name: data
+            for name, data in datasets.items()
+            if has_auxiliary or not name.startswith(ignored)
+        }
+        yield Match(str(path), f"model {model.name!r}", targets, arrays)
 
 
-def _fits(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    return found == expected or (name == FIRST_KERNEL and is_adaptable(found, expected, axis=2))
+def kernel_shapes(path: StrPath) -> dict[str, tuple[int, ...]]:
+    """Shapes `(height, width, in, out)` of the kernels by reference name of their layer."""
+    with _open_arrays(pathlib.Path(path)) as datasets:
+        return {
+            name.rpartition("/")[0].replace("-", "."): data.shape
+            for name, data in datasets.items()
+            if data.ndim == 4
+        }
 
 
-def layer_shapes(path: StrPath) -> dict[str, tuple[int, ...]]:
-    """`layer name/index` -> shape of every variable in a `.weights.h5` file."""
-    path = pathlib.Path(path)
-    with _open_weights(path, max_bytes=0) as file:
-        return {name: data.shape for name, data in _datasets_by_layer(file, path).items()}
+def model_name(path: StrPath) -> str | None:
+    """Name of the model in the configuration of a `.keras` file, read as JSON and nothing more."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(CONFIG_MEMBER).file_size > MAX_CONFIG_BYTES:
+                raise CheckpointError(f"{path}: {CONFIG_MEMBER} is too large.")
+            config = json.loads(archive.read(CONFIG_MEMBER))
+        name = config["config"]["name"]
+    except CheckpointError:
+        raise
+    except (*_UNREADABLE, ValueError, RecursionError, TypeError, IndexError) as error:
+        raise CheckpointError(f"{path}: {CONFIG_MEMBER} cannot be read: {error!r}.") from error
+    return name if isinstance(name, str) else None
 
 
 def save_keras_weights(model: keras.Model, path: StrPath, *, dtype: str = "float32") -> None:
@@ -113,35 +110,37 @@ def _copy_as(source: h5py.Group, target: h5py.Group, dtype: str) -> None:
 
 
 @contextlib.contextmanager
-def _open_weights(path: pathlib.Path, max_bytes: int) -> Iterator[h5py.File]:
-    try:
-        if path.suffix == ".keras":
-            with h5py.File(io.BytesIO(_archived_weights(path, max_bytes))) as file:
-                yield file
-        else:
-            with h5py.File(path) as file:
-                yield file
-    except CheckpointError:
-        raise
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist.") from error
-    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} cannot be read as Keras weights: {error}.") from error
+def _open_arrays(path: pathlib.Path) -> Iterator[dict[str, h5py.Dataset]]:
+    """`layer name/index` -> HDF5 dataset, for all layers of a weights file."""
+    with contextlib.ExitStack() as stack:
+        try:
+            source = io.BytesIO(_archived_weights(path)) if path.suffix == ".keras" else path
+            datasets = _datasets_by_layer(stack.enter_context(h5py.File(source)), path)
+        except CheckpointError:
+            raise
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path} does not exist.") from error
+        except _UNREADABLE as error:
+            raise CheckpointError(f"{path} cannot be read as Keras weights: {error}.") from error
+        yield datasets
 
 
-def _archived_weights(path: pathlib.Path, max_bytes: int) -> bytes:
+def _archived_weights(path: pathlib.Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo(ARCHIVE_MEMBER).file_size
-        if size > max_bytes:
+        size, limit = archive.getinfo(ARCHIVE_MEMBER).file_size, MAX_RATIO * path.stat().st_size
+        if size > limit:
             raise CheckpointError(
-                f"{path}: {ARCHIVE_MEMBER} unpacks to {size} bytes; a file of this model has at "
-                f"most {max_bytes}."
+                f"{path}: {ARCHIVE_MEMBER} unpacks to {size} bytes, more than {MAX_RATIO} times "
+                "the size of the file."
             )
         return archive.read(ARCHIVE_MEMBER)
 
 
 def _datasets_by_layer(file: h5py.File, path: StrPath) -> dict[str, h5py.Dataset]:
-    """`layer name/index` -> HDF5 dataset, for all layers of a weights file."""
+    if "layers" not in file:
+        raise CheckpointError(
+            f"{path} is not a weights file of Keras 3: it has no HDF5 group 'layers'."
+        )
     layers = _child(file, "layers", h5py.Group, path)
     datasets: dict[str, h5py.Dataset] = {}
     for key in layers:

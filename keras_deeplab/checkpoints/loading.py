@@ -1,15 +1,18 @@
 """Loading a weights file of any supported format: `keras_deeplab.load_weights`."""
 
+import contextlib
 import logging
 import pathlib
+from collections.abc import Iterator
 
 import keras
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.checkpoints.keras_files import load_keras_weights
+from keras_deeplab.checkpoints.keras_files import match_keras_file
+from keras_deeplab.checkpoints.matching import Match, is_in
 from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
-from keras_deeplab.checkpoints.state_dict import BACKBONE_PREFIX, load_backbone, load_state_dict
+from keras_deeplab.checkpoints.state_dict import is_backbone, match_backbone, match_state_dict
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".pth", ".pt")
@@ -30,27 +33,73 @@ def load_weights(model: keras.Model, path: StrPath) -> None:
 
     Raises:
         CheckpointError: When the file is missing or unreadable, or lists names that are missing,
-            unexpected or of the wrong shape. The model is then unchanged.
+            unexpected or of the wrong shape, or whose arrays contain NaN or infinity. The model is
+            then unchanged.
     """
-    path = pathlib.Path(path)
-    if path.name.endswith(KERAS_SUFFIXES):
-        load_keras_weights(model, path)
-    elif path.name.endswith(TORCH_SUFFIXES):
-        _load_torch(model, path)
-    else:
-        raise CheckpointError(
-            f"{path}: unknown weights file format; expected one of "
-            f"{', '.join((*KERAS_SUFFIXES, *TORCH_SUFFIXES))}."
-        )
-
-
-def _load_torch(model: keras.Model, path: pathlib.Path) -> None:
-    state_dict = read_torch_checkpoint(path).state_dict
-    try:
-        if any(name.startswith(BACKBONE_PREFIX) for name in state_dict):
-            load_state_dict(model, state_dict)
-        else:
-            load_backbone(model, state_dict)
+    with _match_file(model, path) as match:
+        match.assign()
+        if match.absent:
             logger.warning("%s contains only a backbone: the heads keep their weights.", path)
+
+
+def init_weights(model: keras.Model, path: StrPath) -> list[str]:
+    """Sets the variables of a model from a weights file to fine-tune it on other classes.
+
+    As `load_weights`, but these parts keep the weights they have if the file cannot fill them, and
+    one warning names them: the classifiers if the file has another number of classes, the auxiliary
+    head if the file has none, and the first convolution if it has another number of input channels
+    that cannot be adapted.
+
+    Args:
+        model: New model of `keras_deeplab.build`.
+        path: As in `load_weights`.
+
+    Returns:
+        Reference names of the layers that the file did not set, `"decode_head.conv_seg"` for
+        example.
+
+    Raises:
+        CheckpointError: As in `load_weights`, when anything else does not match.
+    """
+    with _match_file(model, path) as match:
+        parts = match.fresh_parts()
+        match.without(parts).assign()
+    if parts:
+        one = len(parts) == 1
+        logger.warning(
+            "%s %s from random weights: %s has %s. Train %s.",
+            " and ".join(parts),
+            "starts" if one else "start",
+            path,
+            "; ".join(dict.fromkeys(parts.values())),
+            "it" if one else "them",
+        )
+    layers = [layer.name.replace("-", ".") for layer in model.layers if layer.weights]
+    return [layer for layer in layers if is_in(layer, parts)]
+
+
+@contextlib.contextmanager
+def _match_file(model: keras.Model, path: StrPath) -> Iterator[Match]:
+    if file_kind(path) == "keras":
+        with match_keras_file(model, path) as match:
+            yield match
+        return
+    state_dict = read_torch_checkpoint(path).state_dict
+    match_weights = match_backbone if is_backbone(state_dict) else match_state_dict
+    try:
+        yield match_weights(model, state_dict)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def file_kind(path: StrPath) -> str:
+    """`"keras"` or `"torch"`, by the suffix of a weights file."""
+    name = pathlib.Path(path).name
+    if name.endswith(KERAS_SUFFIXES):
+        return "keras"
+    if name.endswith(TORCH_SUFFIXES):
+        return "torch"
+    raise CheckpointError(
+        f"{path}: unknown weights file format; expected one of "
+        f"{', '.join((*KERAS_SUFFIXES, *TORCH_SUFFIXES))}."
+    )

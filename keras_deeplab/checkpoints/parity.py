@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
+
 NEAR_TIE = 1e-3  # rounding alone may swap logits that are closer than this
 _BLOCK_OUTPUT = "-relu"
 _HEAD_STAGES = {
@@ -72,7 +74,7 @@ def parity_report(
     reference = reference or {}
     unknown = sorted(reference.keys() - outputs.keys())
     if unknown:
-        raise ValueError(f"Reference values of unknown stages {unknown}; known: {list(outputs)}.")
+        raise InputError(f"Reference values of unknown stages {unknown}; known: {list(outputs)}.")
     return [_row(stage, value, reference.get(stage)) for stage, value in outputs.items()]
 
 
@@ -87,7 +89,7 @@ def _row(stage: str, value: np.ndarray, expected: np.ndarray | None) -> dict[str
     if expected is None:
         return row
     if expected.shape != value.shape:
-        raise ValueError(
+        raise InputError(
             f"Shape of stage {stage}: {expected.shape} in the reference, {value.shape} in the "
             "model."
         )

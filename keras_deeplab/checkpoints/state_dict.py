@@ -4,19 +4,24 @@ Layers have the module paths of the reference (`backbone-layer1-0-conv1` for
 `backbone.layer1.0.conv1`), so the mapping is a loop over layers, not a table.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 import keras
 import numpy as np
 
-from keras_deeplab.checkpoints.channels import FIRST_CONVOLUTION, adapt_channels, is_adaptable
 from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, Axes, Match, Target
 
 BACKBONE_PREFIX = "backbone."
-AUXILIARY_PREFIX = "auxiliary_head."
 COUNTER_SUFFIX = "num_batches_tracked"  # PyTorch's batch counter; Keras has none
 
-Axes = tuple[int, ...] | None  # transposes an array in PyTorch layout to Keras layout
+# Names of a whole network and of a backbone; the group is the path before them.
+_NETWORK = re.compile(r"((?:[^.]+\.)*?)(?:backbone|decode_head|auxiliary_head)\.")
+_STAGES = re.compile(r"((?:[^.]+\.)*?)(?:stem|layer[1-4])\.")
+_DECODE_HEAD = re.compile(r"(?:^|\.)decode_head\.")
+_IMAGENET_CLASSIFIER = re.compile(r"(?:^|\.)fc\.[^.]+$")
 
 # Kernels: (out, in, h, w) becomes (h, w, in, out); depthwise (channels, 1, h, w) becomes
 # (h, w, channels, 1).
@@ -27,6 +32,9 @@ _BATCH_NORM = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+
+
+logger = logging.getLogger("keras_deeplab")
 
 
 def reference_weights(model: keras.Model) -> Iterator[tuple[str, keras.Variable, Axes]]:
@@ -51,9 +59,11 @@ def reference_weights(model: keras.Model) -> Iterator[tuple[str, keras.Variable,
 def load_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> None:
     """Sets every weight of a model from a mapping of reference names to arrays.
 
-    `num_batches_tracked` entries are ignored, and those of the auxiliary head when the model has
-    none. Nothing is set unless everything matches. If the model does not have three input channels,
-    the first convolution is adapted (`adapt_channels`).
+    A path that all names share before `backbone.` and `decode_head.` may precede them, as wrappers
+    write it (`module.`, `_orig_mod.`, `model.`). `num_batches_tracked` entries are ignored, also
+    the `ema_` copies of mmcv, and an auxiliary head when the model has none. Nothing is set unless
+    everything matches. If the model does not have three input channels, the first convolution is
+    adapted (`adapt_channels`).
 
     Args:
         model: Model of `keras_deeplab.build`.
@@ -61,10 +71,10 @@ def load_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) ->
             kernels `(out, in / groups, height, width)`.
 
     Raises:
-        CheckpointError: Lists names that are missing, unexpected or of the wrong shape.
+        CheckpointError: Lists names that are missing, unexpected or of the wrong shape, or whose
+            arrays contain NaN or infinity.
     """
-    targets = {name: (variable, axes) for name, variable, axes in reference_weights(model)}
-    assign_reference(targets, state_dict, f"the state dict does not match model {model.name!r}")
+    match_state_dict(model, state_dict).assign()
 
 
 def load_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> None:
@@ -76,55 +86,108 @@ def load_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> N
     Args:
         model: Model of `keras_deeplab.build`.
         state_dict: Names such as `"stem.0.weight"` and `"layer1.0.conv1.weight"` to arrays in
-            PyTorch layout.
+            PyTorch layout; all may share a prefix.
 
     Raises:
-        CheckpointError: Lists names that are missing, unexpected or of the wrong shape.
+        CheckpointError: Lists names that are missing, unexpected or of the wrong shape, or whose
+            arrays contain NaN or infinity.
     """
+    match_backbone(model, state_dict).assign()
+
+
+def match_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> Match:
+    """The weights of a whole network next to those of a model."""
+    prefix = shared_prefix(state_dict, _NETWORK)
     targets = {
-        name: (variable, axes)
+        f"{prefix}{name}": Target(name.rpartition(".")[0], variable, axes)
         for name, variable, axes in reference_weights(model)
-        if name.startswith(BACKBONE_PREFIX)
     }
-    prefixed = {
-        f"{BACKBONE_PREFIX}{name}": array
-        for name, array in state_dict.items()
-        if not name.startswith("fc.")
+    ignored = f"{prefix}{AUXILIARY_HEAD}."
+    has_auxiliary = any(name.startswith(ignored) for name in targets)
+    arrays = {
+        name: array
+        for name, array in _arrays(state_dict, prefix).items()
+        if has_auxiliary or not name.startswith(ignored)
     }
-    subject = f"the weights do not match the backbone of model {model.name!r}"
-    assign_reference(targets, prefixed, subject)
+    return Match("The state dict", f"model {model.name!r}", targets, arrays)
 
 
-def assign_reference(
-    targets: Mapping[str, tuple[keras.Variable, Axes]],
-    state_dict: Mapping[str, np.ndarray],
-    subject: str,
-) -> None:
-    """Assigns arrays in PyTorch layout to `{name: (variable, axes)}`, all of them or none."""
-    has_auxiliary = any(name.startswith(AUXILIARY_PREFIX) for name in targets)
-    unexpected = [
-        name
-        for name in state_dict
-        if name not in targets
-        and not name.endswith(COUNTER_SUFFIX)
-        and (has_auxiliary or not name.startswith(AUXILIARY_PREFIX))
-    ]
-    missing = [name for name in targets if name not in state_dict]
-    arrays, wrong = {}, []
-    for name, (variable, axes) in targets.items():
-        if name in missing:
-            continue
-        array = np.asarray(state_dict[name])
-        expected = reference_shape(variable, axes)
-        if name == f"{FIRST_CONVOLUTION}.weight" and is_adaptable(array.shape, expected, axis=1):
-            array = adapt_channels(array, expected[1], axis=1)
-        if array.shape != expected:
-            wrong.append(f"{name} {array.shape}, expected {expected}")
+def match_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> Match:
+    """The weights of a backbone next to those of a model; both heads of the model are absent."""
+    prefix = shared_prefix(state_dict, _STAGES)
+    targets = {}
+    heads: dict[str, str] = {}
+    for name, variable, axes in reference_weights(model):
+        if name.startswith(BACKBONE_PREFIX):
+            in_file = f"{prefix}{name.removeprefix(BACKBONE_PREFIX)}"
+            targets[in_file] = Target(name.rpartition(".")[0], variable, axes)
         else:
-            arrays[name] = array if axes is None else array.transpose(axes)
-    report_mismatch(missing, unexpected, wrong, subject)
-    for name, (variable, _) in targets.items():
-        variable.assign(arrays[name])
+            heads[name.partition(".")[0]] = "only a backbone"
+    arrays = {
+        name: array
+        for name, array in _arrays(state_dict, prefix).items()
+        if not _IMAGENET_CLASSIFIER.search(name)
+    }
+    subject = f"the backbone of model {model.name!r}"
+    return Match("The state dict", subject, targets, arrays, heads)
+
+
+def is_backbone(names: Iterable[str]) -> bool:
+    """Whether a state dict with these names is that of a backbone alone."""
+    return not any(_DECODE_HEAD.search(name) for name in names)
+
+
+def shared_prefix(names: Iterable[str], known: re.Pattern[str]) -> str:
+    """The path before the known part of the names: "" or for example `"model."`.
+
+    Raises:
+        CheckpointError: When the names have several, because they are of several networks.
+    """
+    prefixes = sorted({match[1] for name in names if (match := known.match(name))})
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            f"The names of the weights start with {' and '.join(map(repr, prefixes[:4]))}: there "
+            "seem to be several networks. Save the state dict of one of them."
+        )
+    return prefixes[0] if prefixes else ""
+
+
+def _arrays(state_dict: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays without PyTorch's counters and without mmcv's copies of weights.
+
+    For moving averages, mmcv's `EMAHook` keeps a second copy of each weight `a.b` as a buffer
+    `ema_a_b`, and swaps both for validation. PyTorch, too, reads the usual names.
+    """
+    copies = {
+        f"{prefix}ema_{name.removeprefix(prefix).replace('.', '_')}"
+        for name in state_dict
+        if name.startswith(prefix)
+    } & state_dict.keys()
+    if copies:
+        logger.warning(
+            "%d buffers such as %s, copies of weights by mmcv's EMAHook, are ignored.",
+            len(copies),
+            min(copies),
+        )
+    return {
+        name: np.asarray(array)
+        for name, array in state_dict.items()
+        if name not in copies and not name.endswith(COUNTER_SUFFIX)
+    }
+
+
+def kernel_shapes(state_dict: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Shapes `(height, width, in, out)` of the kernels by reference name of their layer."""
+    alone = is_backbone(state_dict)
+    prefix = shared_prefix(state_dict, _STAGES if alone else _NETWORK)
+    part = BACKBONE_PREFIX if alone else ""
+    return {
+        f"{part}{name.removeprefix(prefix).removesuffix('.weight')}": tuple(
+            array.shape[axis] for axis in _TO_KERAS[keras.layers.Conv2D]
+        )
+        for name, array in state_dict.items()
+        if name.endswith(".weight") and array.ndim == 4
+    }
 
 
 def to_state_dict(model: keras.Model) -> dict[str, np.ndarray]:
@@ -144,27 +207,3 @@ def to_state_dict(model: keras.Model) -> dict[str, np.ndarray]:
         if name.endswith("running_var"):
             state_dict[name.removesuffix("running_var") + COUNTER_SUFFIX] = np.zeros((), np.int64)
     return state_dict
-
-
-def reference_shape(variable: keras.Variable, axes: Axes) -> tuple[int, ...]:
-    """Shape of a variable in PyTorch layout."""
-    if axes is None:
-        return tuple(variable.shape)
-    return tuple(variable.shape[axis] for axis in np.argsort(axes))
-
-
-def report_mismatch(
-    missing: Sequence[str], unexpected: Sequence[str], wrong: Sequence[str], subject: str
-) -> None:
-    """Raises a `CheckpointError` that lists every mismatch, if there is one."""
-    parts = [
-        f"{len(names)} {what}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of the wrong shape", wrong),
-        )
-        if names
-    ]
-    if parts:
-        raise CheckpointError(f"{subject[0].upper()}{subject[1:]}: {'; '.join(parts)}.")

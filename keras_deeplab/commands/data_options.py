@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import typing
 from collections.abc import Callable, Mapping
@@ -10,12 +11,26 @@ import click
 
 if typing.TYPE_CHECKING:
     from keras_deeplab.data.class_table import ClassTable
+    from keras_deeplab.data.files.images import ImageFormat
     from keras_deeplab.data.source import DataSource
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
-OUTPUT_FOLDER = click.Path(file_okay=False, path_type=pathlib.Path)
-OUTPUT_FILE = click.Path(dir_okay=False, path_type=pathlib.Path)
+
+
+class OutputPath(click.Path):
+    """A path to write to: what would fail only at the end of the work is an error at its start."""
+
+    def convert(self, value, parameter, context):
+        path = pathlib.Path(os.fsdecode(super().convert(value, parameter, context)))
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            self.fail(f"{path} cannot be written: {folder} is not a writable folder.", parameter)
+        return path
+
+
+OUTPUT_FOLDER = OutputPath(file_okay=False, path_type=pathlib.Path)
+OUTPUT_FILE = OutputPath(dir_okay=False, path_type=pathlib.Path)
 PRECISION = click.Choice(["float32", "mixed_bfloat16", "mixed_float16"])
 
 Decorator = Callable[[Callable], Callable]
@@ -75,6 +90,13 @@ def file_format() -> Decorator:
         click.option(
             "--mask-suffix", default="", help="Suffix of mask file names, for example _mask."
         ),
+        image_options(),
+    )
+
+
+def image_options() -> Decorator:
+    """Decorator: the options that say how an image file is read, for `image_format`."""
+    return decorator(
         click.option(
             "--bands", type=Bands(), help="Bands to read, in channel order, for example 4,1,2."
         ),
@@ -86,6 +108,19 @@ def file_format() -> Decorator:
             help="Stored values that map to 0 and 255. Required for files that are not 8-bit.",
         ),
     )
+
+
+class PathOrName(click.ParamType):
+    """A name, or a path: a path is made absolute, so that a run record holds from any folder."""
+
+    name = "path or name"
+
+    def convert(self, value, parameter, context):
+        from keras_deeplab.zoo.manifest import list_models
+
+        path = pathlib.Path(value)
+        is_path = value not in list_models() and (path.exists() or len(path.parts) > 1)
+        return str(path.absolute()) if is_path else value
 
 
 class Bands(click.ParamType):
@@ -100,6 +135,13 @@ class Bands(click.ParamType):
             return tuple(int(band) for band in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 4,1,2.", parameter, context)
+
+
+def image_format(options: Options) -> ImageFormat:
+    """The `ImageFormat` of the options of a command."""
+    from keras_deeplab.data.files.images import ImageFormat
+
+    return ImageFormat(options["bands"], options["value_range"])
 
 
 @typing.overload
@@ -127,7 +169,7 @@ def data_source(options, *, subset, prefix="", required=True):
     from keras_deeplab.data.source import DataSource
 
     files = {name: options[f"{prefix}{name}"] for name in ("images", "masks", "split", "pairs")}
-    form = ImageFormat(options["bands"], options["value_range"])
+    form = image_format(options)
     if options["dataset"] is not None:
         if any(files.values()) or form != ImageFormat():
             raise click.UsageError(

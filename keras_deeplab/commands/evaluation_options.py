@@ -7,6 +7,7 @@ import typing
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import (
     FILE,
     PRECISION,
@@ -105,17 +106,26 @@ def protocol_options() -> Decorator:
 def make_protocol(options: Options, source: DataSource) -> Protocol:
     """The `Protocol` of a command's options for a source."""
     test_size = options["test_size"]
-    views = {key: options[key] for key in ("flip", "window", "stride")}
-    custom = Protocol(scales=parse_scales(options["scales"]), **views)
-    if options["protocol"] is not None:
-        if custom != Protocol():
-            raise click.UsageError(
-                "--protocol cannot be combined with --flip, --scales, --window, --stride."
-            )
-        return protocol_for(options["protocol"], source, test_size)
+    views = chosen_views(options, options["protocol"])
+    if "protocol" in views:
+        return protocol_for(views["protocol"], source, test_size)
+    custom = Protocol(**views)
     if custom.window is None:
         test_size = test_size or published_test_size(source)
     return named(dataclasses.replace(custom, test_size=test_size))
+
+
+def chosen_views(options: Options, protocol: str | None) -> dict[str, typing.Any]:
+    """The arguments of `predict` that say how: a named protocol, or `view_options`."""
+    views = {key: options[key] for key in ("flip", "window", "stride")}
+    views["scales"] = parse_scales(options["scales"])
+    if protocol is None:
+        return views
+    if Protocol(**views) != Protocol():
+        raise click.UsageError(
+            "--protocol cannot be combined with --flip, --scales, --window, --stride."
+        )
+    return {"protocol": protocol}
 
 
 def protocol_for(
@@ -160,7 +170,7 @@ def open_evaluation(model: str, options: Options, *, zoo: Zoo | None = None) -> 
     from keras_deeplab.zoo.loader import find_model, load
 
     source = data_source(options, subset=SUBSET)
-    trained = find_model(model, zoo)
+    trained = find_model(model, zoo).metadata
     classes = class_table(options, source) or trained.classes
     check_same_classes("labels", classes, model, trained.classes)
     network = load(model, zoo=zoo, dtype=options["precision"])
@@ -172,7 +182,7 @@ def check_same_classes(
 ) -> None:
     """Raises a `ValueError` unless two class tables have the same names in the same order."""
     if first.names != second.names:
-        raise ValueError(
+        raise InputError(
             f"Classes differ: {first_name} {', '.join(first.names)}; {second_name} "
             f"{', '.join(second.names)}."
         )

@@ -4,27 +4,51 @@ import gc
 import importlib.util
 import re
 import signal
+import typing
 
 import click
 
 from keras_deeplab import __version__
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.resources import scripts_dir
+
+DEBUG = "keras_deeplab.debug"  # in `Context.meta`
 
 
 class Command(click.Command):
-    """A command that shows errors of users and their files in one line, without a traceback."""
+    """A command that shows errors people can correct in one line, others with their traceback.
 
-    def invoke(self, context):
+    One line: `InputError`, operating-system errors (which name their file or address), a loss that
+    is not finite, Ctrl-C. `--debug` shows the traceback of these too.
+    """
+
+    def __init__(self, *args: typing.Any, **kwargs: typing.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=lambda context, _, value: context.meta.update({DEBUG: value}),
+                help="Show the traceback of every error.",
+            )
+        )
+
+    def invoke(self, context: click.Context) -> typing.Any:
         try:
             return super().invoke(context)
-        except (ValueError, OSError, FloatingPointError) as error:
+        except (InputError, OSError, FloatingPointError) as error:
+            if context.meta[DEBUG]:
+                raise
             message, status = str(error), 1
         except KeyboardInterrupt as error:
+            if context.meta[DEBUG]:
+                raise
             status = 128 + getattr(error, "signal", signal.SIGINT)  # as a shell says it
             message = str(error) or "Interrupted."
         except Exception as error:
-            message, status = _dataset_error(error), 1
-            if message is None:
+            message, status = _dataset_error(error) or "", 1
+            if not message or context.meta[DEBUG]:
                 raise
         # The error is out of scope here, so the dataset iterator in its traceback can be freed.
         # One that survives until the interpreter exits blocks the exit: its threads wait for it.
@@ -39,7 +63,7 @@ def _dataset_error(error):
     """The message of a dataset's reader, which TensorFlow wraps in an error of its own."""
     if not type(error).__module__.startswith("tensorflow"):
         return None
-    found = re.search(r"(?:Value|UnreadableFile)Error: (.+?)\s*Traceback", str(error), re.DOTALL)
+    found = re.search(r"(?:Input|UnreadableFile)Error: (.+?)\s*Traceback", str(error), re.DOTALL)
     return found and found[1]
 
 

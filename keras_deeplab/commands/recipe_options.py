@@ -9,6 +9,7 @@ import typing
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import Decorator, Options, decorator
 
 if typing.TYPE_CHECKING:
@@ -156,7 +157,7 @@ def make_recipe(
     recipe = dataclasses.replace(base, **given)
     weights = recipe.class_weights
     if weights and num_classes and len(weights) != num_classes:
-        raise ValueError(f"--class-weights has {len(weights)} values for {num_classes} classes.")
+        raise InputError(f"--class-weights has {len(weights)} values for {num_classes} classes.")
     return recipe
 
 

@@ -6,6 +6,7 @@ import typing
 
 import click
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import FOLDER, Decorator
 
 REPEATED = "keras_deeplab.repeated_run"  # in `Context.meta`: the record of the run to repeat
@@ -31,7 +32,7 @@ def _take_options(context, parameter, folder):
     try:
         record = read_run(folder)
         check_version(record, folder)
-    except ValueError as error:
+    except InputError as error:
         raise click.BadParameter(str(error)) from error
     unknown = record["options"].keys() - {known.name for known in context.command.params}
     if unknown:
@@ -61,7 +62,8 @@ def given_options(context: click.Context) -> dict[str, typing.Any]:
 def _plain(value):
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, pathlib.Path) else value
+    # Absolute: the run may be repeated from another folder.
+    return str(value.absolute()) if isinstance(value, pathlib.Path) else value
 
 
 def arguments(command: str) -> list[str]:

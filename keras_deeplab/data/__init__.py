@@ -1,11 +1,15 @@
 """Labelled images for training and evaluation.
 
-Importing this module registers the builders of the published datasets, so that
-`tensorflow_datasets.load("potsdam")` finds them. The public names are listed in `__init__.pyi`.
+With this package `tensorflow_datasets.load("potsdam")` finds the published datasets: their builders
+register themselves when tensorflow-datasets is imported. `__init__.pyi` lists the public names.
 """
+
+import importlib
 
 import lazy_loader
 
-import keras_deeplab.data.datasets  # noqa: F401, registers the builders
+from keras_deeplab._internal.import_hooks import when_imported
+
+when_imported("tensorflow_datasets", lambda: importlib.import_module(f"{__name__}.datasets"))
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

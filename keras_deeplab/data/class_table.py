@@ -4,14 +4,19 @@ import dataclasses
 import functools
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 
 IGNORE_INDEX = 255
+# Words in the keys that class tables of other tools have instead of "rgb" and the position.
+COLOR_KEYS = {"color", "colour", "palette", "rgb"}
+INDEX_KEYS = {"value", "id"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +26,8 @@ class ClassTable:
     Args:
         names: Class names; the index in this tuple is the value in a label map.
         palette: One `(red, green, blue)` 0..255 per class, or `None`. With a palette, RGB and
-            palette masks are decoded by colour; without one, masks contain class indices.
+            palette masks are decoded by colour, and grey masks where colours of the table are grey;
+            without one, masks contain class indices.
         ignore_colors: Colours that mean "no label" and become 255.
     """
 
@@ -31,17 +37,17 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= IGNORE_INDEX:
-            raise ValueError(f"A class table needs 1 to 255 classes, got {len(self.names)}.")
+            raise InputError(f"A class table needs 1 to 255 classes, got {len(self.names)}.")
         if self.palette is not None:
             if len(self.palette) != len(self.names):
-                raise ValueError(
+                raise InputError(
                     f"{len(self.names)} class names but {len(self.palette)} colours: "
                     "give every class one colour."
                 )
             colors = [*self.palette, *self.ignore_colors]
             twice = {color for color in colors if colors.count(color) > 1}
             if twice:
-                raise ValueError(f"Colours used twice in the class table: {sorted(twice)}.")
+                raise InputError(f"Colours used twice in the class table: {sorted(twice)}.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,7 +84,7 @@ class ClassTable:
         wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask >= len(self)))
         if wrong.any():
             row, column = (np.argwhere(wrong)[0] + origin).tolist()
-            raise ValueError(
+            raise InputError(
                 f"{where}: label values {np.unique(mask[wrong])[:8].tolist()} are outside the "
                 f"class table (0..{len(self) - 1} and {IGNORE_INDEX} for ignored pixels); the "
                 f"first at row {row}, column {column}."
@@ -87,7 +93,7 @@ class ClassTable:
 
     def _look_up(self, mask: np.ndarray, where: str) -> np.ndarray:
         if self.palette is None:
-            raise ValueError(
+            raise InputError(
                 f"{where}: an RGB mask needs a class table with colours; this one has only names."
             )
         return _color_lookup(self)[_color_codes(mask)]
@@ -115,7 +121,7 @@ def _refuse_unknown(
             f"{tuple(color)} in {count} pixels"
             for color, count in zip(colors[:8].tolist(), counts[:8].tolist(), strict=True)
         )
-        raise ValueError(
+        raise InputError(
             f"{where}: colours outside the class table: {listing}; the first at row {row}, "
             f"column {column}."
         )
@@ -141,25 +147,42 @@ def parse_class_table(record: Mapping[str, Any], *, where: str = "class table") 
     """Parses the dict that `ClassTable.to_json` returns; `where` names it in errors."""
     try:
         names = tuple(str(entry["name"]) for entry in record["classes"])
+        for index, entry in enumerate(record["classes"]):
+            _refuse_other_keys(entry, index)
         palette = [entry.get("rgb") for entry in record["classes"]]
         ignore = tuple(_color(entry["rgb"]) for entry in record.get("ignore", ()))
         if all(rgb is None for rgb in palette):
             return ClassTable(names, None, ignore)
         return ClassTable(names, tuple(_color(rgb) for rgb in palette), ignore)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f'{where}: expected {{"classes": [{{"name": "road", "rgb": [110, 193, 228]}}, ...], '
             f'"ignore": [{{"rgb": [0, 0, 0]}}]}}, with "rgb" for all classes or for none '
             f"({type(error).__name__}: {error})."
         ) from error
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
+
+
+def _refuse_other_keys(entry: Mapping[str, Any], index: int) -> None:
+    """Raises a `ValueError` if a class has its colour or value under a key that is not read."""
+    if "rgb" in entry:
+        return
+    for key, value in entry.items():
+        words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", key).lower()))
+        if words & COLOR_KEYS:
+            raise InputError(f'class {entry["name"]!r} has the key {key!r}: colours need "rgb".')
+        if words & INDEX_KEYS and str(value) != str(index):
+            raise InputError(
+                f"class {entry['name']!r} has {key!r} {value!r}, but it is class {index}: the "
+                'value of a class in masks is its position in "classes", from 0.'
+            )
 
 
 def _color(rgb: Any) -> tuple[int, int, int]:
     color = tuple(int(value) for value in rgb)
     if len(color) != 3 or not all(0 <= value <= 255 for value in color):
-        raise ValueError(f"a colour is three integers 0..255, got {rgb!r}")
+        raise InputError(f"a colour is three integers 0..255, got {rgb!r}")
     return color
 
 
@@ -168,15 +191,16 @@ def read_class_table(path: StrPath) -> ClassTable:
 
     Args:
         path: File with `{"classes": [{"name": ..., "rgb": [r, g, b]}, ...], "ignore":
-            [{"rgb": [r, g, b]}, ...]}`; `rgb` and `ignore` are optional, other keys are ignored.
+            [{"rgb": [r, g, b]}, ...]}`; `rgb` and `ignore` are optional. Other keys are ignored,
+            unless a class without `rgb` has its colour or another value there (`color`, `value`).
 
     Raises:
         ValueError: When the file is not a class table; names the file.
     """
     try:
-        record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        record = json.loads(pathlib.Path(path).read_bytes())  # with or without byte order mark
     except OSError as error:
-        raise ValueError(f"Class table {path}: {error.strerror}.") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"Class table {path} is not valid JSON: {error}.") from error
+        raise InputError(f"Class table {path}: {error.strerror}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"Class table {path} is not valid JSON: {error}.") from error
     return parse_class_table(record, where=f"Class table {path}")

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.fonts import drawable_names, font_for
 
 OPACITY = 0.55  # of the class colours over the image
 IGNORED_COLOR = (128, 128, 128)
@@ -63,13 +64,13 @@ def draw_legend(
         values: One string per class, right-aligned.
     """
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=15)
+    names = drawable_names(table.names)
     right = left + LEGEND_WIDTH - MARGIN
     colors = class_colors(table).tolist()
-    for name, color, value in zip(table.names, colors, values, strict=True):
+    for name, color, value in zip(names, colors, values, strict=True):
         draw.rectangle((left, top, left + 20, top + 20), fill=tuple(color), outline="gray")
-        draw.text((left + 30, top + 1), name, fill="black", font=font)
-        draw.text((right, top + 1), value, fill="black", font=font, anchor="ra")
+        draw.text((left + 30, top + 1), name, fill="black", font=font_for(name))
+        draw.text((right, top + 1), value, fill="black", font=font_for(value), anchor="ra")
         top += LEGEND_STEP
 
 

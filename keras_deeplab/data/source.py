@@ -9,12 +9,15 @@ import pathlib
 import typing
 from collections.abc import Iterator
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
 from keras_deeplab.data.files.bad_files import BadFiles
-from keras_deeplab.data.files.folder import open_pairs
+from keras_deeplab.data.files.folder import open_counted_pairs, open_pairs
+from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.summary import LabelCounts
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -55,12 +58,12 @@ class DataSource:
         folders = bool(self.images or self.masks or self.split)
         if self.dataset is not None:
             if folders or self.pairs or self.form != ImageFormat():
-                raise ValueError("A prepared dataset cannot be combined with options of files.")
+                raise InputError("A prepared dataset cannot be combined with options of files.")
         elif self.pairs is not None:
             if folders:
-                raise ValueError("Give folders of images and masks, or a CSV file of pairs.")
+                raise InputError("Give folders of images and masks, or a CSV file of pairs.")
         elif not (self.images and self.masks):
-            raise ValueError("Give images and masks, or a CSV file of pairs.")
+            raise InputError("Give images and masks, or a CSV file of pairs.")
 
     def __str__(self) -> str:
         if self.dataset is not None:
@@ -71,10 +74,7 @@ class DataSource:
         """The same images, with `form` where this record leaves bands or value range open."""
         if self.dataset is not None:
             return self
-        merged = ImageFormat(
-            self.form.bands or form.bands, self.form.value_range or form.value_range
-        )
-        return dataclasses.replace(self, form=merged)
+        return dataclasses.replace(self, form=self.form.completed(form))
 
     def classes(self) -> ClassTable | None:
         """Class table of a prepared dataset; `None` for files, which do not hold one."""
@@ -96,12 +96,28 @@ class DataSource:
         if self.dataset is None:
             return open_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
         if bad_files is not None:
-            raise ValueError(
+            raise InputError(
                 "Only image and mask files can be skipped. A prepared dataset holds checksummed "
                 "records in a few large files: if one is damaged, delete its folder and run "
                 f"`keras-deeplab prepare {self.dataset}` again."
             )
         return registry.read(self._builder(), self.subset)
+
+    def open_counted(
+        self, classes: ClassTable, *, bad_files: BadFiles | None = None
+    ) -> tuple[tf.data.Dataset, LabelCounts | None]:
+        """As `open`, and how many pixels each class has in the masks.
+
+        The masks are decoded once for the checks of `open` and the counts. Pixels that only the
+        image ignores count as what their mask says; unreadable masks do not count.
+
+        Returns:
+            The dataset and its counts; `None` instead of counts for a prepared dataset, where they
+            would need decoding all of it.
+        """
+        if self.dataset is not None:
+            return self.open(classes, bad_files=bad_files), None
+        return open_counted_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
 
     def files(self) -> list[str]:
         """Paths of the images and masks, or of the records of a prepared dataset."""
@@ -117,6 +133,15 @@ class DataSource:
         root = os.path.commonpath([os.path.dirname(image) for image in images])
         return (pathlib.Path(image).relative_to(root).as_posix() for image in images)
 
+    def ground(self) -> Ground:
+        """Meaning of the channels and ground resolution, where dataset or files say them."""
+        if self.dataset is not None:
+            config = self._builder().builder_config
+            infrared = getattr(config, "channels", "rgb") == "irrg"
+            channels = ("nir", "red", "green") if infrared else ("red", "green", "blue")
+            return Ground(channels, registry.dataset_spec(self.dataset).resolution_m)
+        return describe_ground([image for image, _ in self._file_pairs], self.form)
+
     @functools.cached_property
     def _file_pairs(self) -> list[tuple[str, str]]:
         if self.pairs is not None:
@@ -128,7 +153,7 @@ class DataSource:
     def _builder(self) -> typing.Any:
         builder = registry.dataset_builder(str(self.dataset), data_dir=self.data_dir)
         if not registry.is_prepared(builder):
-            raise ValueError(
+            raise InputError(
                 f"{self.dataset} is not prepared in {builder.data_path}. Run `keras-deeplab "
                 f"prepare {self.dataset}` with the same --data-dir."
             )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 
@@ -9,20 +10,23 @@ from keras_deeplab.data.class_table import IGNORE_INDEX
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
-    """Pixel counts and samples of a dataset.
+class LabelCounts:
+    """Pixel counts of a dataset.
 
     Args:
         images: Number of images.
         pixels: int64, labelled pixels of each class.
         ignored: Number of ignored pixels.
-        samples: `(image, label)` pairs, see `summarise`.
     """
 
     images: int
     pixels: np.ndarray
     ignored: int
-    samples: list[tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of_histogram(cls, counts: np.ndarray, num_classes: int, **others: Any) -> Self:
+        """Counts from a histogram of 256 labels; `others` are the other fields."""
+        return cls(pixels=counts[:num_classes], ignored=int(counts[IGNORE_INDEX]), **others)
 
     @property
     def shares(self) -> np.ndarray:
@@ -40,6 +44,17 @@ class Summary:
         """
         weights = np.where(self.pixels > 0, 1 / np.log(1.02 + self.shares), 0.0)
         return weights / np.sum(weights * self.shares)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary(LabelCounts):
+    """Pixel counts and samples of a dataset.
+
+    Args:
+        samples: `(image, label)` pairs, see `summarise`.
+    """
+
+    samples: list[tuple[np.ndarray, np.ndarray]]
 
 
 def summarise(
@@ -66,9 +81,5 @@ def summarise(
         part, found = index * samples // total, int(np.count_nonzero(histogram[:IGNORE_INDEX]))
         if part not in best or found > best[part][0]:
             best[part] = (found, (np.asarray(image), np.asarray(label)))
-    return Summary(
-        images=total,
-        pixels=counts[:num_classes],
-        ignored=int(counts[IGNORE_INDEX]),
-        samples=[sample for _, sample in best.values()],
-    )
+    samples_kept = [sample for _, sample in best.values()]
+    return Summary.of_histogram(counts, num_classes, images=total, samples=samples_kept)

@@ -7,6 +7,7 @@ import re
 import shutil
 import urllib.parse
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.downloads import transfer
 from keras_deeplab.downloads.cache import (
@@ -49,7 +50,7 @@ def fetch(url: str, sha256: str, *, size: int | None = None) -> pathlib.Path:
         DownloadError: When the file cannot be downloaded or stored; says why and what to do.
     """
     if not re.fullmatch(r"[0-9a-fA-F]{8,64}", sha256):
-        raise ValueError(f"sha256={sha256!r} is not 8 to 64 hex digits.")
+        raise InputError(f"sha256={sha256!r} is not 8 to 64 hex digits.")
     sha256 = sha256.lower()
     path = cache_dir() / _file_name(url)
     # No lock, so that a read-only cache folder works: a finished file is only replaced atomically.
@@ -68,11 +69,11 @@ def fetch(url: str, sha256: str, *, size: int | None = None) -> pathlib.Path:
 def _file_name(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{transfer.shown(url)!r} is not an http or https URL.")
+        raise InputError(f"{transfer.shown(url)!r} is not an http or https URL.")
     name = urllib.parse.unquote(parts.path.rpartition("/")[2])
     # Must be a plain file name on every system, not a path that leads out of the cache.
     if name in ("", ".", "..") or pathlib.PureWindowsPath(name).name != name:
-        raise ValueError(f"{transfer.shown(url)!r} does not end in a file name.")
+        raise InputError(f"{transfer.shown(url)!r} does not end in a file name.")
     return name
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_deeplab.evaluation.metrics import check_settings, derive
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.evaluation.metrics import areas, check_settings, scores
 
 _SETTINGS = ("num_classes", "replicates", "seed")
 _SCORES = ("aAcc", "mIoU", "mAcc", "mDice", "mFscore", "fwIoU")
 
 
 class Bootstrap:
-    """Bootstrap replicates of a confusion matrix, each from its own random sample of the images.
+    """Bootstrap replicates of class areas, each from its own random sample of the images.
 
     Each replicate counts every image Poisson(1) times. For many images this approaches sampling
     with replacement, but needs neither their number nor a second pass over their matrices (Hanley
@@ -29,8 +30,7 @@ class Bootstrap:
         seed: Seed of the weights, an integer >= 0.
 
     Attributes:
-        confusions: `(replicates, num_classes, num_classes)` int64 pixel counts, labels in rows,
-            predictions in columns.
+        areas: `(replicates, 3, num_classes)` int64 pixel counts, see `metrics.areas`.
         images: Number of images counted.
 
     Raises:
@@ -44,11 +44,11 @@ class Bootstrap:
             ("seed", seed, 0),
         ):
             if value < least:
-                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}.")
+                raise InputError(f"{name} must be an integer >= {least}, got {value!r}.")
         self.num_classes = num_classes
         self.replicates = replicates
         self.seed = seed
-        self.confusions = np.zeros((replicates, num_classes, num_classes), np.int64)
+        self.areas = np.zeros((replicates, 3, num_classes), np.int64)
         self.images = 0
 
     def update(self, index: int, confusion: np.ndarray) -> None:
@@ -63,13 +63,13 @@ class Bootstrap:
         """
         shape = (self.num_classes, self.num_classes)
         if np.shape(confusion) != shape:
-            raise ValueError(f"Expected a confusion matrix {shape}, got {np.shape(confusion)}.")
+            raise InputError(f"Expected a confusion matrix {shape}, got {np.shape(confusion)}.")
         if index < 0:
-            raise ValueError(f"index must be an integer >= 0, got {index!r}.")
+            raise InputError(f"index must be an integer >= 0, got {index!r}.")
         # The spawn key separates seed and index; concatenated, different pairs could be equal.
         source = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(index,)))
         weights = source.poisson(1, self.replicates)
-        self.confusions += weights[:, np.newaxis, np.newaxis] * np.asarray(confusion, np.int64)
+        self.areas += weights[:, np.newaxis, np.newaxis] * areas(np.asarray(confusion, np.int64))
         self.images += 1
 
     def merge(self, other: "Bootstrap") -> None:
@@ -82,7 +82,7 @@ class Bootstrap:
             ValueError: When the settings differ.
         """
         check_settings(self, other, _SETTINGS)
-        self.confusions += other.confusions
+        self.areas += other.areas
         self.images += other.images
 
     def intervals(self, level: float = 0.95) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Bootstrap:
         Raises:
             ValueError: When `level` is not between 0 and 1.
         """
-        overall, per_class = derive(self.confusions)
+        overall, per_class = scores(self.areas)
         return {
             **{name: _interval(overall[name], level, self.images) for name in _SCORES},
             "IoU": [_interval(values, level, self.images) for values in per_class["IoU"].T],
@@ -129,13 +129,13 @@ def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) 
     """
     check_settings(first, second, _SETTINGS)
     # Same labels and same weights: both models have the same labelled pixels in each replicate.
-    labelled = [bootstrap.confusions.sum(axis=2) for bootstrap in (first, second)]
-    if first.images != second.images or not np.array_equal(*labelled):
-        raise ValueError(
+    same = np.array_equal(first.areas[:, 1], second.areas[:, 1])
+    if first.images != second.images or not same:
+        raise InputError(
             f"The {first.images} and {second.images} images counted differ in labels or indices: "
             "evaluate both models on the same images with the same indices."
         )
-    before, after = derive(first.confusions), derive(second.confusions)
+    before, after = scores(first.areas), scores(second.areas)
 
     def compare(differences: np.ndarray) -> dict[str, float]:
         low, high = _interval(differences, level, first.images)
@@ -151,7 +151,7 @@ def paired_difference(first: Bootstrap, second: Bootstrap, level: float = 0.95) 
 
 def _interval(values: np.ndarray, level: float, images: int) -> tuple[float, float]:
     if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, for example 0.95, got {level!r}.")
+        raise InputError(f"level must be between 0 and 1, for example 0.95, got {level!r}.")
     defined = values[~np.isnan(values)]
     if images < 2 or not defined.size:
         return float("nan"), float("nan")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import check_classes, check_settings, derive, nanmean
 
@@ -55,9 +56,9 @@ class BoundaryMetrics:
         tolerance: float = 0.0075,
     ) -> None:
         if num_classes < 1:
-            raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}.")
+            raise InputError(f"num_classes must be a positive integer, got {num_classes!r}.")
         if not (width > 0 and tolerance > 0):
-            raise ValueError(f"width {width!r} and tolerance {tolerance!r} must be above 0.")
+            raise InputError(f"width {width!r} and tolerance {tolerance!r} must be above 0.")
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.width = width
@@ -78,7 +79,7 @@ class BoundaryMetrics:
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         if labels.shape != predictions.shape or labels.ndim != 2:
-            raise ValueError(
+            raise InputError(
                 f"Expected labels and predictions (H, W) of one image, got {labels.shape} and "
                 f"{predictions.shape}."
             )

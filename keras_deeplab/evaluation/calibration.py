@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import check_settings
 
@@ -28,7 +29,7 @@ class Calibration:
 
     def __init__(self, bins: int = 15) -> None:
         if bins < 1:
-            raise ValueError(f"bins must be a positive integer, got {bins!r}.")
+            raise InputError(f"bins must be a positive integer, got {bins!r}.")
         self.bins = bins
         self.pixels = np.zeros(bins, np.int64)
         self.right = np.zeros(bins, np.int64)
@@ -56,7 +57,7 @@ class Calibration:
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         confidences = np.asarray(confidences)
         if not labels.shape == predictions.shape == confidences.shape:
-            raise ValueError(
+            raise InputError(
                 f"Labels {labels.shape}, predictions {predictions.shape} and confidences "
                 f"{confidences.shape} differ in shape."
             )
@@ -64,7 +65,7 @@ class Calibration:
         confidences = confidences[valid]
         allowed = (confidences >= 0) & (confidences <= 1)
         if not allowed.all():
-            raise ValueError(
+            raise InputError(
                 f"A confidence is {confidences[~allowed][0]}: pass the probability of the "
                 "predicted class, 0..1."
             )

@@ -1,6 +1,5 @@
 """Metrics of a model over a labelled dataset: `keras_deeplab.evaluate`."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import keras
@@ -8,14 +7,15 @@ import keras
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.evaluation.predictions import LabelledImages, named_in_errors, predictions
-from keras_deeplab.prediction.protocols import Protocol, get_protocol
+from keras_deeplab.prediction.protocols import Protocol, choose_protocol
+from keras_deeplab.prediction.views import logits_classes
 
 
 def evaluate(
     model: keras.Model,
     dataset: LabelledImages,
     *,
-    num_classes: int,
+    num_classes: int | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     window: int | tuple[int, int] | None = None,
@@ -31,7 +31,7 @@ def evaluate(
         dataset: Iterable of `(image, label)`: `(H, W, C)` and `(H, W)`, as `data.from_folder`
             yields them, or batches of them. Images as for `keras_deeplab.predict`. Only one image
             at a time is in memory.
-        num_classes: Number of classes.
+        num_classes: Number of classes; that of the model by default.
         scales: Scale factors of each image; the softmax outputs are averaged.
         flip: Whether to also predict each scale mirrored.
         window: Side of sliding windows in pixels, or `(height, width)`; `None` for whole images.
@@ -46,19 +46,12 @@ def evaluate(
         ValueError: When an option is invalid, or an image or its label does not fit the model;
             names the number of the image in the dataset.
     """
-    given = Protocol(scales=scales, flip=flip, window=window, stride=stride, test_size=test_size)
-    if protocol is None:
-        protocol = given
-    else:
-        if isinstance(protocol, str):
-            protocol = get_protocol(protocol, test_size=test_size)
-            given = dataclasses.replace(given, test_size=None)
-        if given != Protocol():
-            raise ValueError(
-                "protocol cannot be combined with scales, flip, window or stride; a Protocol "
-                "object has its own test_size."
-            )
-    return evaluate_views(model, dataset, num_classes, protocol, ignore_index=ignore_index)[-1]
+    chosen = choose_protocol(
+        protocol, test_size=test_size, scales=scales, flip=flip, window=window, stride=stride
+    )
+    if num_classes is None:
+        num_classes = logits_classes(model)
+    return evaluate_views(model, dataset, num_classes, chosen, ignore_index=ignore_index)[-1]
 
 
 def evaluate_views(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX
 
 
@@ -23,7 +24,7 @@ class SegmentationMetrics:
 
     def __init__(self, num_classes: int, ignore_index: int = IGNORE_INDEX) -> None:
         if num_classes < 1:
-            raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}.")
+            raise InputError(f"num_classes must be a positive integer, got {num_classes!r}.")
         self.num_classes = num_classes
         self.ignore_index = ignore_index
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
@@ -41,7 +42,7 @@ class SegmentationMetrics:
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         if labels.shape != predictions.shape:
-            raise ValueError(
+            raise InputError(
                 f"Labels {labels.shape} and predictions {predictions.shape} differ in shape."
             )
         valid = labels != self.ignore_index
@@ -94,7 +95,26 @@ class SegmentationMetrics:
 
 
 def derive(confusion: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Scores of confusion matrices, as fractions 0..1.
+    """Scores of confusion matrices `(..., classes, classes)`, labels in rows; see `scores`."""
+    return scores(areas(confusion))
+
+
+def areas(confusion: np.ndarray) -> np.ndarray:
+    """All that the scores need of confusion matrices, linear in the number of classes.
+
+    Args:
+        confusion: `(..., classes, classes)` int64 pixel counts, labels in rows, predictions in
+            columns.
+
+    Returns:
+        `(..., 3, classes)` int64 pixel counts: of the intersection, labelled, predicted.
+    """
+    intersect = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return np.stack([intersect, confusion.sum(axis=-1), confusion.sum(axis=-2)], axis=-2)
+
+
+def scores(counts: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Scores as fractions 0..1.
 
     IoU and Dice are undefined (NaN) for a class in neither labels nor predictions, accuracy for a
     class that is never labelled, precision for a class that is never predicted. The F-score,
@@ -109,15 +129,13 @@ def derive(confusion: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.n
     - `microIoU`: sum of the intersections over sum of the unions of all classes.
 
     Args:
-        confusion: `(..., classes, classes)` int64 pixel counts, labels in rows, predictions in
-            columns.
+        counts: `(..., 3, classes)` pixel counts of `areas`.
 
     Returns:
         Two dicts of float64 arrays: `aAcc`, the means, `fwIoU` and `microIoU`, each `(...)`; and
         the scores per class, `(..., classes)`. NaN where undefined.
     """
-    intersect = np.diagonal(confusion, axis1=-2, axis2=-1)
-    labelled, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    intersect, labelled, predicted = np.moveaxis(counts, -2, 0)
     union, pixels = labelled + predicted - intersect, labelled.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         precision, recall = intersect / predicted, intersect / labelled
@@ -150,7 +168,7 @@ def check_classes(kind: str, values: np.ndarray, num_classes: int, ignore_index:
     """Raises a `ValueError` that names the values outside `0..num_classes - 1`."""
     if values.size and not 0 <= values.min() <= values.max() < num_classes:
         wrong = np.unique(values[(values < 0) | (values >= num_classes)])
-        raise ValueError(
+        raise InputError(
             f"Class values {wrong[:8].tolist()} in a {kind} are outside "
             f"0..{num_classes - 1} (ignore_index is {ignore_index})."
         )
@@ -161,7 +179,7 @@ def check_settings(first: object, second: object, names: Iterable[str]) -> None:
     for name in names:
         values = getattr(first, name), getattr(second, name)
         if values[0] != values[1]:
-            raise ValueError(
+            raise InputError(
                 f"{name} is {values[0]} in one and {values[1]} in the other: create both with the "
                 "same settings."
             )

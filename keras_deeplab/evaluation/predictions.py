@@ -11,6 +11,7 @@ from typing import TypeVar
 import keras
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.prediction.views import image_probabilities
 
@@ -89,8 +90,8 @@ def named_in_errors(name: str) -> Iterator[None]:
     """Prefixes the message of a `ValueError` with the name of an image."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def on_devices(

@@ -12,6 +12,8 @@ from typing import Any
 
 import keras
 
+# Every layer gets it: else it would follow `image_data_format` in the user's keras.json.
+DATA_FORMAT = "channels_last"
 MIN_PHASE = 3  # pixels; oneDNN has no fast gradient of a 3x3 kernel on a smaller feature map
 
 
@@ -24,7 +26,11 @@ class Conv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         if not _has_phases(self):
             return super().convolution_op(inputs, kernel)
-        return _by_phases(lambda x: keras.ops.conv(x, kernel, padding="same"), inputs, self)
+        return _by_phases(
+            lambda x: keras.ops.conv(x, kernel, padding="same", data_format=DATA_FORMAT),
+            inputs,
+            self,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
@@ -35,14 +41,18 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         if not _has_phases(self) or self.use_bias:
             return super().call(inputs)
         outputs = _by_phases(
-            lambda x: keras.ops.depthwise_conv(x, self.kernel, padding="same"), inputs, self
+            lambda x: keras.ops.depthwise_conv(
+                x, self.kernel, padding="same", data_format=DATA_FORMAT
+            ),
+            inputs,
+            self,
         )
         return self.activation(outputs)
 
 
 def _has_phases(layer: keras.layers.Layer) -> bool:
     dilated = max(layer.dilation_rate) > 1 and layer.padding == "same"
-    return dilated and keras.backend.backend() == "tensorflow"
+    return dilated and layer.data_format == DATA_FORMAT and keras.backend.backend() == "tensorflow"
 
 
 def _by_phases(convolve: Callable[[Any], Any], inputs: Any, layer: keras.layers.Layer) -> Any:

@@ -1,11 +1,13 @@
 """The model builder: makes a functional Keras model from a variant name and options."""
 
 import contextlib
+import numbers
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.models import heads
 from keras_deeplab.models.layers import ImageInput, ResizeLike, input_statistics
 from keras_deeplab.models.resnet import resnet
@@ -18,15 +20,40 @@ AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss in the total, as in the reference
 class DeepLabV3Plus(keras.Model):
     """Functional model with a check of the input channels and a loss for the auxiliary head.
 
-    Stock `compile` cannot match the dict of outputs that an auxiliary head causes to one label map.
-    Here the loss of both is `loss(logits) + 0.4 loss(aux_logits)`.
+    Stock Keras cannot match the dict of outputs that an auxiliary head causes to one label map.
+    Here the loss of both is `loss(logits) + 0.4 loss(aux_logits)`, and metrics are those of
+    `logits`. Losses and metrics of `compile` may be names or objects. The model outputs logits
+    unless it was built with an activation, so compile it with
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`: the name
+    `"sparse_categorical_crossentropy"` expects probabilities, which Keras does not check. Labels
+    given as a dict by output name are Keras's own matter: compile with dicts, too.
     """
+
+    # What the model knows of itself, a registered object that Keras can serialise; `None` at first.
+    metadata: Any = None
+
+    def get_config(self) -> dict[str, Any]:
+        """Configuration of the functional model, with its metadata."""
+        config = super().get_config()
+        if self.metadata is not None:
+            config["metadata"] = keras.saving.serialize_keras_object(self.metadata)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "DeepLabV3Plus":
+        """The model of `get_config`; older configurations hold no metadata."""
+        config = dict(config)
+        metadata = config.pop("metadata", None)
+        model = super().from_config(config, custom_objects=custom_objects)
+        if metadata is not None:
+            model.metadata = keras.saving.deserialize_keras_object(metadata)
+        return model
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         channels = self.input_shape[-1]
         shape: Sequence[int | None] = getattr(inputs, "shape", ())
         if len(shape) == 4 and shape[-1] not in (channels, None):
-            raise ValueError(
+            raise InputError(
                 f"The model takes images of {channels} channels, got {shape[-1]} channels in shape "
                 f"{tuple(shape)}. Select the channels, or build with another input_shape."
             )
@@ -41,11 +68,34 @@ class DeepLabV3Plus(keras.Model):
         training: bool = True,
     ) -> Any:
         """Main loss plus, with an auxiliary head, 0.4 times the same loss of its logits."""
-        if not isinstance(y_pred, dict):
+        if not _shares_labels(y, y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
+        if isinstance(self.loss, dict):
+            raise InputError(
+                f"The loss is a dict of {', '.join(self.loss)}, but there is one label map. "
+                "Compile with one loss for both heads, or give the labels as a dict, too."
+            )
         main = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
-        auxiliary = self.loss(y, y_pred["aux_logits"], sample_weight)
+        auxiliary = super().compute_loss(x, y, y_pred["aux_logits"], sample_weight, training)
+        for further in self.losses:  # regularizers: they are in both
+            auxiliary -= keras.ops.sum(further)
         return main + AUX_LOSS_WEIGHT * auxiliary
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the metrics; with an auxiliary head they are those of the main logits."""
+        if _shares_labels(y, y_pred):
+            y_pred = y_pred["logits"]
+            if self._compile_metrics is not None:
+                # Keras 3.10 expects metrics of every output that it finds here.
+                self._compile_metrics.output_names = ["logits"]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+def _shares_labels(y: Any, y_pred: Any) -> bool:
+    """Whether there is one label map for the outputs of both heads."""
+    return isinstance(y_pred, dict) and not isinstance(y, dict)
 
 
 def build_model(
@@ -91,6 +141,7 @@ def _build(
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
     backbone = BACKBONES[spec.depth]
     _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
+    num_classes, output_stride = int(num_classes), int(output_stride)  # may be NumPy integers
     channels = _checked_channels(input_shape)
 
     # --- Input ---
@@ -141,31 +192,32 @@ def _check_options(
     backbone: Backbone,
     dropout: float,
 ) -> None:
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(
+    is_integer = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
+    if not is_integer or num_classes < 1:
+        raise InputError(
             f"num_classes must be a positive integer, got {num_classes!r}. "
             "Count the classes of your label maps without the ignore value."
         )
     if output_stride not in heads.ASPP_RATES:
-        raise ValueError(
+        raise InputError(
             f"output_stride must be 8 or 16, got {output_stride!r}. "
             "8 keeps finer features, 16 needs a quarter of the computation in the last stages."
         )
     if multi_grid is not None:
         blocks = backbone.blocks[3]
         if len(multi_grid) != blocks or any(rate < 1 for rate in multi_grid):
-            raise ValueError(
+            raise InputError(
                 f"multi_grid must have one dilation of 1 or more for each of the {blocks} blocks "
                 f"of stage 4, got {multi_grid!r}."
             )
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1), got {dropout!r}.")
+        raise InputError(f"dropout must be in [0, 1), got {dropout!r}.")
 
 
 def _checked_channels(input_shape: Sequence[int | None]) -> int:
     channels = input_shape[2] if len(input_shape) == 3 else None
     if channels is None or channels < 1:
-        raise ValueError(
+        raise InputError(
             f"input_shape must be (height, width, channels) with known channels, got "
             f"{tuple(input_shape)!r}; height and width may be None."
         )

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_deeplab.models.atrous import DATA_FORMAT
 from keras_deeplab.models.layers import ResizeLike, conv_module, separable_conv_module
 
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}  # by output stride (arXiv 1802.02611, section 4)
@@ -14,7 +15,7 @@ def aspp(
     name = "decode_head"
     # float32: in bfloat16 a sum over thousands of positions stops growing.
     pool = keras.layers.GlobalAveragePooling2D(
-        keepdims=True, dtype="float32", name=f"{name}-image_pool-0"
+        data_format=DATA_FORMAT, keepdims=True, dtype="float32", name=f"{name}-image_pool-0"
     )(x)
     pool = conv_module(pool, channels, 1, f"{name}-image_pool-1", sync=sync)
     pool = ResizeLike(name=f"{name}-image_pool-resize")([pool, x])
@@ -50,10 +51,11 @@ def classifier(
     x: keras.KerasTensor, num_classes: int, name: str, *, dropout: float
 ) -> keras.KerasTensor:
     """Channel dropout and a 1x1 convolution to logits, float32 under every dtype policy."""
-    x = keras.layers.SpatialDropout2D(dropout, name=f"{name}-dropout")(x)
+    x = keras.layers.SpatialDropout2D(dropout, data_format=DATA_FORMAT, name=f"{name}-dropout")(x)
     return keras.layers.Conv2D(
         num_classes,
         1,
+        data_format=DATA_FORMAT,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),  # as in the reference
         dtype="float32",
         name=f"{name}-conv_seg",

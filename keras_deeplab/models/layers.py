@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_deeplab.models.atrous import Conv2D, DepthwiseConv2D
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.models.atrous import DATA_FORMAT, Conv2D, DepthwiseConv2D
 from keras_deeplab.models.batch_norm import BatchNormalization
 
 MEAN = (123.675, 116.28, 103.53)  # ImageNet statistics of RGB 0..255, as in the reference
@@ -38,7 +39,7 @@ def check_image_size(height: int | None, width: int | None) -> None:
     """Raises a `ValueError` when a known side is below 32 pixels."""
     for side, size in (("height", height), ("width", width)):
         if size is not None and size < MIN_SIZE:
-            raise ValueError(
+            raise InputError(
                 f"Image {side} is {size} pixels; DeepLabV3+ needs at least {MIN_SIZE}. "
                 "Pad or enlarge the image first."
             )
@@ -100,7 +101,11 @@ class ResizeLike(keras.layers.Layer):
         else:
             size = tuple(reference.shape[1:3])
             resized = keras.ops.image.resize(
-                features, size, interpolation="bilinear", antialias=False
+                features,
+                size,
+                interpolation="bilinear",
+                antialias=False,
+                data_format=DATA_FORMAT,
             )
         return keras.ops.cast(resized, self.compute_dtype)
 
@@ -123,12 +128,15 @@ def conv(
     """Convolution without bias, with PyTorch's symmetric padding."""
     if strides > 1 and kernel_size > 1:
         # With an even size, "same" would pad only at the bottom and right.
-        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}-pad")(x)
+        x = keras.layers.ZeroPadding2D(
+            kernel_size // 2, data_format=DATA_FORMAT, name=f"{name}-pad"
+        )(x)
     return Conv2D(
         filters,
         kernel_size,
         strides=strides,
         padding="same" if strides == 1 else "valid",
+        data_format=DATA_FORMAT,
         dilation_rate=dilation,
         use_bias=False,
         kernel_initializer="he_normal",
@@ -172,6 +180,7 @@ def separable_conv_module(
     x = DepthwiseConv2D(
         3,
         padding="same",
+        data_format=DATA_FORMAT,
         dilation_rate=dilation,
         use_bias=False,
         depthwise_initializer="he_normal",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_deeplab.models.atrous import DATA_FORMAT
 from keras_deeplab.models.layers import batch_norm, conv, relu
 
 STAGE_CHANNELS = (64, 128, 256, 512)  # of the 3x3 convolutions; bottlenecks output four times these
@@ -85,8 +86,10 @@ def stem(x: keras.KerasTensor, *, sync: bool = False) -> keras.KerasTensor:
         x = batch_norm(x, f"backbone-stem-{3 * index + 1}", sync=sync)
         x = relu(x, f"backbone-stem-{3 * index + 2}")
     # PyTorch pads with -inf. Zeros are equivalent: the output of a ReLU is never negative.
-    x = keras.layers.ZeroPadding2D(1, name="backbone-maxpool-pad")(x)
-    return keras.layers.MaxPooling2D(3, strides=2, name="backbone-maxpool")(x)
+    x = keras.layers.ZeroPadding2D(1, data_format=DATA_FORMAT, name="backbone-maxpool-pad")(x)
+    return keras.layers.MaxPooling2D(
+        3, strides=2, data_format=DATA_FORMAT, name="backbone-maxpool"
+    )(x)
 
 
 def resnet(

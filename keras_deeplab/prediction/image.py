@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.prediction.protocols import Protocol, choose_protocol
 from keras_deeplab.prediction.views import image_probabilities
 
 
@@ -17,6 +17,7 @@ def predict(
     flip: bool = False,
     window: int | tuple[int, int] | None = None,
     stride: int | tuple[int, int] | None = None,
+    protocol: str | Protocol | None = None,
 ) -> np.ndarray:
     """Predicts the class probabilities of one image.
 
@@ -29,6 +30,8 @@ def predict(
         window: Side of square sliding windows in pixels, or `(height, width)`; the logits of
             overlapping windows are averaged. `None` predicts the whole image at once.
         stride: Step of the windows; three quarters of the window by default.
+        protocol: `"published"`, `"published_ms_flip"`, `"whole_scene"`, or a `Protocol`, instead of
+            scales, flip, window and stride.
 
     Returns:
         `(H, W, classes)` float32 probabilities, summing to 1 over the classes.
@@ -36,5 +39,5 @@ def predict(
     Raises:
         ValueError: When the image does not fit the model, is too small, or an option is invalid.
     """
-    protocol = Protocol(scales=scales, flip=flip, window=window, stride=stride)
-    return image_probabilities(model, np.asarray(image), protocol)[-1]
+    chosen = choose_protocol(protocol, scales=scales, flip=flip, window=window, stride=stride)
+    return image_probabilities(model, np.asarray(image), chosen)[-1]

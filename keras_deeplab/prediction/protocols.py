@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_deeplab._internal.errors import InputError
+
 PUBLISHED_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the reference's test-time augmentation
 
 
@@ -50,9 +52,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not len(self.scales) or min(self.scales) <= 0:
-            raise ValueError(f"scales must be one or more positive factors, got {self.scales!r}.")
+            raise InputError(f"scales must be one or more positive factors, got {self.scales!r}.")
         if self.window is None and self.stride is not None:
-            raise ValueError(f"stride={self.stride!r} needs a window.")
+            raise InputError(f"stride={self.stride!r} needs a window.")
         self._set("scales", tuple(float(scale) for scale in self.scales))
         for field in ("window", "stride", "test_size"):
             self._set(field, _pair(field, getattr(self, field)))
@@ -61,7 +63,7 @@ class Protocol:
         stride = self.stride or tuple(max(side * 3 // 4, 1) for side in self.window)
         self._set("stride", stride)
         if any(step > side for step, side in zip(stride, self.window, strict=True)):
-            raise ValueError(f"stride {stride} must not exceed the window {self.window}.")
+            raise InputError(f"stride {stride} must not exceed the window {self.window}.")
 
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)  # the dataclass is frozen
@@ -101,7 +103,7 @@ def _pair(field: str, value: Any) -> tuple[int, ...] | None:
     pair: tuple[Any, ...] = (value, value) if isinstance(value, numbers.Integral) else tuple(value)
     whole = all(isinstance(side, numbers.Integral) for side in pair)
     if len(pair) != 2 or not whole or min(pair) < 1:
-        raise ValueError(f"{field} must be one or two positive integers, got {value!r}.")
+        raise InputError(f"{field} must be one or two positive integers, got {value!r}.")
     return tuple(int(side) for side in pair)
 
 
@@ -137,9 +139,33 @@ def get_protocol(name: str, *, test_size: tuple[int, int] | None = None) -> Prot
         ValueError: When `name` is unknown; lists the known names.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}.")
+        raise InputError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}.")
     protocol = PROTOCOLS[name]
     return protocol if protocol.window else dataclasses.replace(protocol, test_size=test_size)
+
+
+def choose_protocol(
+    protocol: str | Protocol | None, *, test_size: tuple[int, int] | None = None, **views: Any
+) -> Protocol:
+    """The protocol of a function's arguments: one that is given, or one of its parts.
+
+    Args:
+        protocol: Name or `Protocol`, which excludes `views`; `None` makes one of `views`.
+        test_size: Test size of a named protocol or of `views`.
+        **views: `scales`, `flip`, `window` and `stride`.
+
+    Raises:
+        ValueError: When both are given, or a value is invalid.
+    """
+    custom = Protocol(**views)
+    if protocol is None:
+        return dataclasses.replace(custom, test_size=test_size)
+    if custom != Protocol() or (isinstance(protocol, Protocol) and test_size is not None):
+        raise InputError(
+            "protocol cannot be combined with scales, flip, window or stride; a Protocol object "
+            "has its own test_size."
+        )
+    return get_protocol(protocol, test_size=test_size) if isinstance(protocol, str) else protocol
 
 
 def named(protocol: Protocol) -> Protocol:
@@ -157,4 +183,4 @@ def parse_scales(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(scale) for scale in text.split(","))
     except ValueError:
-        raise ValueError(f"scales must be numbers separated by commas, got {text!r}.") from None
+        raise InputError(f"scales must be numbers separated by commas, got {text!r}.") from None

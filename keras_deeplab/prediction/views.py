@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.files.grid import window_starts
-from keras_deeplab.models.layers import check_image_size
+from keras_deeplab.models.atrous import DATA_FORMAT
+from keras_deeplab.models.layers import MIN_SIZE, check_image_size
 from keras_deeplab.prediction.protocols import Protocol
 
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable[[np.ndarray], Any]] = (
@@ -28,7 +30,7 @@ def logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
 
 def _build_logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
     if any(layer.name.endswith("logits-activation") for layer in model.layers):
-        raise ValueError(
+        raise InputError(
             "The model ends in an activation, but prediction and evaluation need logits: build or "
             "load the model with activation=None."
         )
@@ -46,6 +48,12 @@ def _build_logits_function(model: keras.Model) -> Callable[[np.ndarray], Any]:
     return lambda images: forward(images.astype("float32"))
 
 
+def logits_classes(model: keras.Model) -> int:
+    """Number of classes of a model's logits."""
+    output = model.output
+    return (output["logits"] if isinstance(output, dict) else output).shape[-1]
+
+
 def check_image(model: keras.Model, image: np.ndarray) -> None:
     """Raises a `ValueError` when an image does not fit the model.
 
@@ -56,7 +64,7 @@ def check_image(model: keras.Model, image: np.ndarray) -> None:
     """
     channels = model.input_shape[-1]
     if image.ndim != 3 or image.shape[-1] != channels:
-        raise ValueError(
+        raise InputError(
             f"Expected an image of shape (height, width, {channels}), got {image.shape}. "
             "Convert the image, or build the model with other input channels."
         )
@@ -65,7 +73,7 @@ def check_image(model: keras.Model, image: np.ndarray) -> None:
         low, high = image.min(), image.max()
         # A black image is valid; any other image within 0..1 was scaled for another model.
         if image.dtype.kind != "f" or low < 0 or high > 255 or 0 < high <= 1:
-            raise ValueError(
+            raise InputError(
                 f"The model normalises images 0..255 itself, uint8 or float, got {image.dtype} "
                 f"{low:g} to {high:g}: rescale the image to 0..255, or build the model with "
                 "include_preprocessing=False."
@@ -93,7 +101,9 @@ def resize_bilinear(array: Any, size: tuple[int, int]) -> Any:
     """
     if tuple(array.shape[-3:-1]) == size:
         return array
-    return keras.ops.image.resize(array, size, interpolation="bilinear", antialias=False)
+    return keras.ops.image.resize(
+        array, size, interpolation="bilinear", antialias=False, data_format=DATA_FORMAT
+    )
 
 
 def batch_logits(model, images, window=None, stride=None):
@@ -147,6 +157,10 @@ def image_probabilities(
         ValueError: When the image does not fit the model, or a view is too small.
     """
     check_image(model, image)
+    if protocol.window is not None and min(protocol.window) < MIN_SIZE:
+        raise InputError(
+            f"window {protocol.window} is too small: the network needs {MIN_SIZE} pixels a side."
+        )
     height, width = image.shape[:2]
     sums: list[Any] = [None, None] if protocol.flip else [None]
     for scale in protocol.scales:

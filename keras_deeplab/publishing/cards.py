@@ -1,7 +1,8 @@
-"""Model cards: a manifest entry as a page for people. Generated, never edited by hand."""
+"""Model cards: a manifest entry as a Markdown page. Generated; do not edit the pages."""
 
 from keras_deeplab._internal.files import atomic_write
 from keras_deeplab.prediction.protocols import parse_protocol
+from keras_deeplab.zoo.loader import entry_metadata
 from keras_deeplab.zoo.manifest import Entry, Zoo
 
 
@@ -34,28 +35,29 @@ def card_text(name: str, entry: Entry) -> str:
     if "training" in entry:
         sections.append(_training(name, entry))
     sections.append(_data(entry))
-    sections.append("## Not good for\n\n" + _bullets(entry["limits"]))
+    sections.append("## Not suitable for\n\n" + _bullets(entry["limits"]))
     sections.append(_licences(entry))
     return "\n\n".join(sections) + "\n"
 
 
 def _use(name, entry):
-    weights, statistics = entry["weights"], entry["input"]
+    weights, metadata = entry["weights"], entry_metadata(name, entry)
     return f"""## Use
 
 ```python
 import keras_deeplab as kd
 
 model = kd.load("{name}")
-probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {statistics["channels"]}
+probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {metadata.channel_names}
 ```
 
 | | |
 |---|---|
 | network | {entry["variant"]}, {len(entry["classes"])} classes |
-| input | {statistics["channels"]} 0..255; mean {_numbers(statistics["mean"])}, standard deviation \
-{_numbers(statistics["std"])} applied inside the model |
-| trained on crops of | {entry["crop"]} pixels |
+| input | {metadata.channel_names} 0..255; mean {_numbers(metadata.mean)}, standard deviation \
+{_numbers(metadata.std)}, applied inside the model |
+| ground resolution | {metadata.rows()["ground resolution"]} |
+| training crop | {metadata.tile_size} pixels |
 | weights | {_file(weights)}, {weights["dtype"]} |
 | SHA-256 | `{weights["sha256"]}` |"""
 
@@ -77,20 +79,20 @@ def _source(entry):
     protocols = "\n".join(
         f"- {title}: `{record['name']}`. {parse_protocol(record)}"
         for title, record in zip(
-            ("mIoU", "with scales and flip"), source["protocols"].values(), strict=True
+            ("mIoU", "mIoU (ms+flip)"), source["protocols"].values(), strict=True
         )
     )
-    return f"""## Figures of the source
+    return f"""## Results reported by the source
 
-Not measured here: [{source["name"]}]({source["table_url"]}) reports, after \
+Reported by [{source["name"]}]({source["table_url"]}), not re-measured here: \
 {source["iterations"]:,} iterations at learning rate {source["learning_rate"]}, tested on \
-{source["tested_on"]},
+{source["tested_on"]}.
 
-| mIoU % | with scales and flip % | training memory GB | images per second | training log |
+| mIoU, % | mIoU (ms+flip), % | training memory, GB | images per second | training log |
 |---|---|---|---|---|
 | {figures} | {log} |
 
-Protocols, by the names that `keras-deeplab evaluate --protocol` takes:
+Protocols, by their names for `keras-deeplab evaluate --protocol`:
 
 {protocols}"""
 
@@ -110,16 +112,18 @@ FIGURES = (  # title, key of a measured record
 def _results(name, entry):
     measured = entry["measured"]
     names = [record["protocol"]["name"] for record in measured]
-    rows = [f"| class | colour | {' | '.join(names)} |", "|---|---|" + "---|" * len(measured)]
+    titles = " | ".join(f"{known}, %" for known in names)
+    rows = [f"| class | colour | {titles} |", "|---|---|" + "---|" * len(measured)]
     for index, item in enumerate(entry["classes"]):
-        values = " | ".join(_fraction(record["IoU"][index]) for record in measured)
+        values = " | ".join(_percent(record["IoU"][index]) for record in measured)
         rows.append(f"| {item['name']} | {_color(item)} | {values} |")
     for title, key in FIGURES:
-        values = " | ".join(_fraction(record[key]) for record in measured)
+        values = " | ".join(_percent(record[key]) for record in measured)
         rows.append(f"| {title} | | {values} |")
         if key == "mIoU":
             values = " | ".join(_interval(record["intervals"][key]) for record in measured)
-            rows.append(f"| its {measured[0]['intervals']['level']:.0%} interval | | {values} |")
+            level = measured[0]["intervals"]["level"]
+            rows.append(f"| {level:.0%} interval of mIoU | | {values} |")
     protocols = "\n".join(
         f"- `{known}`: {parse_protocol(record['protocol'])} Computed in {record['precision']}. "
         f"[Report]({name}/{known}.html)"
@@ -128,24 +132,25 @@ def _results(name, entry):
     commands = "\n".join(record["command"] for record in measured)
     return f"""## Results
 
-IoU of each class on {entry["dataset"]["validation"]}, at the original size of every image: \
-{measured[0]["pixels"]:,} labelled pixels, {measured[0]["ignored_pixels"]:,} ignored.
+IoU of each class and means on {entry["dataset"]["validation"]}, at the original size of every \
+image: {measured[0]["pixels"]:,} labelled pixels, {measured[0]["ignored_pixels"]:,} ignored.
 
 {chr(10).join(rows)}
 
 {protocols}
 
-The intervals come from a bootstrap over the images: they show how the figures would vary with \
-other images of the same kind, not with another training. Open the reports in a browser.
+The intervals are from a bootstrap over the images: they show how mIoU would vary with other \
+images of the same kind, not with another training. The reports open in a browser and show \
+fractions 0..1.
 
-Printed by
+Commands that print these figures, as fractions:
 
 ```bash
 {commands}
 ```
 
-`keras-deeplab measure {name}`, with the same images, re-measures and regenerates card and \
-reports.
+To re-measure and regenerate this card and the reports, run `keras-deeplab measure {name}` with \
+the same images.
 
 ![Confusion matrix]({name}/confusion.png)
 
@@ -160,8 +165,8 @@ def _storage(entry):
         return ""
     before, after = entry["storage"]["mIoU_trained"], published["mIoU"]
     return (
-        f"Stored as {entry['weights']['dtype']}: mIoU {after:.5f} at single scale, before rounding "
-        f"{before:.5f} ({after - before:+.5f})."
+        f"The weights are stored as {entry['weights']['dtype']}: mIoU {100 * after:.3f} % under "
+        f"`published`, {100 * before:.3f} % before rounding ({100 * (after - before):+.3f})."
     )
 
 
@@ -181,7 +186,7 @@ Hardware: {training["hardware"]}. Logs: {logs}.
 
 ![Training curve]({name}/curve.png)
 
-What was tried:
+Other attempts:
 
 {_bullets(training["tried"])}"""
 
@@ -216,12 +221,12 @@ def _numbers(values):
     return ", ".join(str(value) for value in values)
 
 
-def _fraction(value):
-    return "-" if value is None else f"{value:.4f}"
+def _percent(fraction):
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _interval(ends):
-    return " .. ".join(_fraction(end) for end in ends)
+    return " .. ".join(_percent(end) for end in ends)
 
 
 def _color(item):

@@ -4,41 +4,40 @@ import pathlib
 import shutil
 import typing
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import file_sha256
 from keras_deeplab._internal.resources import PACKAGE
-from keras_deeplab.models.layers import MEAN, STD
 from keras_deeplab.zoo.manifest import Entry, Zoo
+from keras_deeplab.zoo.metadata import ModelMetadata
 from keras_deeplab.zoo.run_folders import Record
 
 
 def check_writable(zoo: Zoo) -> None:
     """Raises a `ValueError` when a zoo is part of an installed package."""
     if PACKAGE in zoo.folder.resolve().parents:
-        raise ValueError(
+        raise InputError(
             f"{zoo.folder} is part of the installed package, which is never changed. Give --zoo a "
             "folder of your own, for example zoo/ of a checkout."
         )
 
 
 def make_entry(
-    about: dict[str, typing.Any], record: Record, weights: pathlib.Path, zoo: Zoo
+    about: dict[str, typing.Any], metadata: ModelMetadata, weights: pathlib.Path, zoo: Zoo
 ) -> Entry:
     """The manifest entry of a run, before it is measured.
 
     Args:
         about: What only its author knows: summary, dataset, limits, `weights_licence`, ...
-        record: Record of the run.
+        metadata: `ModelMetadata` of the run's model.
         weights: The weights file, inside the zoo's folder.
         zoo: `Zoo` of the entry.
     """
     rest = {key: value for key, value in about.items() if key != "weights_licence"}
+    described = metadata.to_json()
+    del described["name"], described["licence"]  # the key of the entry, and that of its weights
     return {
         "status": "bundled",
-        "variant": record["variant"],
-        "classes": record["classes"],
-        "ignore": record["ignore"],
-        "input": {"channels": "RGB", "mean": list(MEAN), "std": list(STD)},
-        "crop": record["recipe"]["crop"],
+        **described,
         **rest,
         "weights": {
             "file": weights.relative_to(zoo.folder).as_posix(),

@@ -8,7 +8,7 @@ import re
 
 from keras_deeplab._internal.files import atomic_write
 from keras_deeplab.publishing.cards import write_card
-from keras_deeplab.zoo.manifest import Entry, Zoo, default_zoo
+from keras_deeplab.zoo.manifest import Zoo, default_zoo, measured_miou
 
 BEGIN = "<!-- results: generated from zoo/manifest.json -->"
 END = "<!-- end of results -->"
@@ -33,14 +33,6 @@ def results_table(zoo: Zoo) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def measured_miou(entry: Entry, protocol: str) -> float | None:
-    """mIoU in percent that was measured here under a protocol, or `None`."""
-    for record in entry["measured"]:
-        if record["protocol"]["name"] == protocol:
-            return 100 * record["mIoU"]
-    return None
 
 
 def _figure(percent: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.training.region_losses import DiceLoss, LovaszSoftmax, Tensor
 
@@ -42,7 +43,7 @@ class SegmentationCrossentropy(keras.losses.Loss):
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype="float32")
         if divide_by not in ("all", "valid"):
-            raise ValueError(f"divide_by must be 'all' or 'valid' pixels, got {divide_by!r}.")
+            raise InputError(f"divide_by must be 'all' or 'valid' pixels, got {divide_by!r}.")
         self.class_weights = None if class_weights is None else [float(w) for w in class_weights]
         self.ignore_index = ignore_index
         self.divide_by = divide_by
@@ -226,12 +227,12 @@ def make_loss(
     """
     known = [*PIXEL_LOSSES, *REGION_LOSSES]
     if not spec:
-        raise ValueError(f"The loss is empty: give one or more of {', '.join(known)}.")
+        raise InputError(f"The loss is empty: give one or more of {', '.join(known)}.")
     for name, weight in spec.items():
         if name not in known:
-            raise ValueError(f"Unknown loss {name!r}: choose from {', '.join(known)}.")
+            raise InputError(f"Unknown loss {name!r}: choose from {', '.join(known)}.")
         if not isinstance(weight, numbers.Real) or not 0 < weight < math.inf:
-            raise ValueError(
+            raise InputError(
                 f"The weight of loss {name!r} must be a positive finite number, got {weight!r}."
             )
     parts = [
@@ -247,7 +248,7 @@ def make_loss(
 
 def _class_factors(weights: list[float], labels: Tensor, classes: int) -> Tensor:
     if len(weights) != classes:
-        raise ValueError(
+        raise InputError(
             f"class_weights has {len(weights)} factors, but the model has {classes} classes: give "
             "one factor per class."
         )

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import math
 from typing import Any
 
 import keras
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.training.losses import make_loss
 from keras_deeplab.training.optimizers import AdamW, PolynomialDecay, SGDWithL2
 
@@ -89,26 +91,31 @@ class Recipe:
         for name in ("steps", "batch_size", "crop", "accumulate", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value!r}.")
+                raise InputError(f"{name} must be 1 or more, got {value!r}.")
+        for name in ("learning_rate", "backbone_lr_factor", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} must be positive, got {value!r}.")
+        for name in ("end_learning_rate", "weight_decay", "warmup"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)!r}.")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 known = " or ".join(map(repr, choices))
-                raise ValueError(f"{name} must be {known}, got {getattr(self, name)!r}.")
+                raise InputError(f"{name} must be {known}, got {getattr(self, name)!r}.")
         if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise ValueError(
+            raise InputError(
                 f"scale_range must be two positive factors in ascending order, got "
                 f"{self.scale_range!r}."
             )
         if self.base_size is not None and min(self.base_size) < 1:
-            raise ValueError(
+            raise InputError(
                 f"base_size must be two lengths of 1 pixel or more, got {self.base_size!r}."
             )
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must be strictly between 0 and 1, got {self.ema!r}.")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ValueError(f"clip_norm must be positive, got {self.clip_norm!r}.")
+            raise InputError(f"ema must be strictly between 0 and 1, got {self.ema!r}.")
         if self.accumulate > 1 and self.steps % self.accumulate:
-            raise ValueError(
+            raise InputError(
                 f"steps must be a multiple of accumulate {self.accumulate}, got {self.steps}: the "
                 "last batches would not update the weights."
             )
@@ -151,7 +158,7 @@ def get_recipe(recipe: Recipe | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if recipe not in RECIPES:
-        raise ValueError(f"Unknown recipe {recipe!r}: choose one of {', '.join(RECIPES)}.")
+        raise InputError(f"Unknown recipe {recipe!r}: choose one of {', '.join(RECIPES)}.")
     return RECIPES[recipe]
 
 

@@ -8,6 +8,7 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.models.deeplab import build_model
 from keras_deeplab.models.variants import get_variant
+from keras_deeplab.zoo.metadata import describe_build
 from keras_deeplab.zoo.trained_weights import imagenet_backbone
 
 
@@ -54,7 +55,8 @@ def build(
 
     Returns:
         A functional `keras.Model` from `(N, H, W, channels)` to float32 logits
-        `(N, H, W, num_classes)`; with `aux_head` to a dict of `"logits"` and `"aux_logits"`.
+        `(N, H, W, num_classes)`; with `aux_head` to a dict of `"logits"` and `"aux_logits"`. The
+        classes of its `metadata` are numbered.
 
     Raises:
         ValueError: For an unknown variant or an invalid option.
@@ -80,6 +82,14 @@ def build(
         dropout=dropout,
         sync_batch_norm=sync_batch_norm,
         dtype=dtype,
+    )
+    model.metadata = describe_build(
+        variant,
+        num_classes,
+        channels=input_shape[2],
+        include_preprocessing=include_preprocessing,
+        output_stride=output_stride,
+        multi_grid=None if multi_grid is None else tuple(multi_grid),
     )
     if weights == "imagenet":
         weights = imagenet_backbone(get_variant(variant).depth)

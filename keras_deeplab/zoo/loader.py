@@ -1,44 +1,39 @@
 """Models with their trained weights: from a zoo by name, or from the folder of a training run."""
 
-import logging
+import dataclasses
 import pathlib
 import typing
+from collections.abc import Callable
 
 import keras
 
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.class_table import ClassTable, parse_class_table
-from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.checkpoints.loading import init_weights, load_weights
 from keras_deeplab.zoo import manifest
 from keras_deeplab.zoo.builder import build
-from keras_deeplab.zoo.manifest import Zoo
-from keras_deeplab.zoo.run_folders import read_run, run_classes, run_format, run_weights
+from keras_deeplab.zoo.manifest import Entry, Zoo
+from keras_deeplab.zoo.metadata import ModelMetadata
+from keras_deeplab.zoo.run_folders import read_run, run_metadata, run_weights
 from keras_deeplab.zoo.trained_weights import trained_weights
-
-logger = logging.getLogger("keras_deeplab")
 
 
 class Source(typing.NamedTuple):
-    """What is known of a trained model before it is built.
+    """A trained model before it is built.
 
     Attributes:
-        variant: Name of the network.
-        classes: `ClassTable`.
-        form: `ImageFormat` of the files it was trained on.
+        metadata: `ModelMetadata`.
         weights: Function that returns the path of its weights; it may download them.
     """
 
-    variant: str
-    classes: ClassTable
-    form: ImageFormat
-    weights: typing.Callable[[], pathlib.Path]
+    metadata: ModelMetadata
+    weights: Callable[[], pathlib.Path]
 
 
 def find_model(name_or_run: StrPath, zoo: Zoo | None = None) -> Source:
     """The `Source` of a zoo name or of the folder of a training run.
 
     Args:
-        name_or_run: A name of `list_models()`, or a folder that `keras-deeplab train` wrote.
+        name_or_run: A name of `list_models()`, or a folder that `train` wrote.
         zoo: `Zoo` to look in; the package's by default.
 
     Raises:
@@ -47,19 +42,16 @@ def find_model(name_or_run: StrPath, zoo: Zoo | None = None) -> Source:
     zoo = manifest.default_zoo() if zoo is None else zoo
     name = str(name_or_run)
     if name not in zoo.names() and pathlib.Path(name_or_run).is_dir():
-        record = read_run(name_or_run)
-        return Source(
-            record["variant"],
-            run_classes(record, name_or_run),
-            run_format(record),
-            lambda: run_weights(name_or_run),
-        )
-    entry = zoo.entry(name)
-    return Source(
-        entry["variant"],
-        parse_class_table(entry, where=f"zoo entry {name}"),
-        ImageFormat(),
-        lambda: trained_weights(zoo, name),
+        metadata = run_metadata(read_run(name_or_run), name_or_run)
+        return Source(metadata, lambda: run_weights(name_or_run))
+    return Source(entry_metadata(name, zoo.entry(name)), lambda: trained_weights(zoo, name))
+
+
+def entry_metadata(name: str, entry: Entry) -> ModelMetadata:
+    """`ModelMetadata` of a zoo entry."""
+    licence = entry["weights"]["licence"] if entry["weights"] else None
+    return ModelMetadata.from_json(
+        {**entry, "name": name, "licence": licence}, where=f"zoo entry {name}"
     )
 
 
@@ -78,46 +70,52 @@ def load(
     the best weights are taken; where nothing was validated, the averaged or the last ones.
 
     Args:
-        name_or_run: A name of `list_models()`, or a folder that `keras-deeplab train` wrote.
+        name_or_run: A name of `list_models()`, or a folder that `train` wrote.
         weights: A local `.weights.h5`, `.keras` or `.pth` file instead of the trained weights.
-        num_classes: Another number of classes; the classifiers then start fresh, and a log
-            message says so.
+        num_classes: Another number of classes. The classifiers then start fresh.
         zoo: `Zoo` to look in; the package's by default.
-        **build_options: Options of `build`. Without `aux_head=True` the model outputs a plain
-            tensor. `input_shape` is that of the trained model by default.
+        **build_options: Options of `build`. With `aux_head=True` an auxiliary head that the weights
+            do not hold starts fresh; with another `input_shape` than the trained model's, the first
+            convolution is adapted or starts fresh. A log message names what starts fresh.
 
     Returns:
-        A functional `keras.Model`, see `build`.
+        A functional `keras.Model`, see `build`, with its `metadata`. Without `aux_head=True` it
+        outputs a plain tensor.
 
     Raises:
         ValueError: For an unknown name or an invalid option.
         CheckpointError: When the weights are missing, altered (SHA-256), not public or do not fit.
         DownloadError: When a file cannot be fetched or stored.
     """
-    source = find_model(name_or_run, zoo)
-    build_options = {"input_shape": (None, None, source.form.channels), **build_options}
-    trained = len(source.classes)
-    path = source.weights() if weights is None else weights
-    model = build(source.variant, trained, weights=path, **build_options)
-    if num_classes is None or num_classes == trained:
-        return model
-    return _with_fresh_classifiers(model, source.variant, num_classes, build_options)
-
-
-def _with_fresh_classifiers(
-    trained: keras.Model, variant: str, num_classes: int, build_options: dict[str, typing.Any]
-) -> keras.Model:
-    model = build(variant, num_classes, **build_options)
-    fresh = []
-    for layer in model.layers:
-        if layer.name.endswith("conv_seg"):
-            fresh.append(layer.name.replace("-", "."))
-        elif layer.weights:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
-    logger.warning(
-        "%d classes instead of %d: %s start from random weights and must be trained.",
-        num_classes,
-        trained.get_layer("decode_head-conv_seg").filters,
-        " and ".join(fresh),
+    metadata, find_weights = find_model(name_or_run, zoo)
+    trained_options = {
+        "input_shape": (None, None, metadata.num_channels),
+        "include_preprocessing": metadata.mean is not None,
+        "output_stride": metadata.output_stride,
+        "multi_grid": metadata.multi_grid,
+    }
+    classes = len(metadata.classes) if num_classes is None else num_classes
+    model = build(metadata.variant, classes, **{**trained_options, **build_options})
+    as_trained = (
+        num_classes is None
+        and not build_options.get("aux_head")
+        and model.input_shape[-1] == metadata.num_channels
     )
+    path = find_weights() if weights is None else weights
+    (load_weights if as_trained else init_weights)(model, path)
+    model.metadata = describe_loaded(model, metadata)
     return model
+
+
+def describe_loaded(model: keras.Model, trained: ModelMetadata) -> ModelMetadata | None:
+    """Metadata of a model built with other options than the trained one whose weights it has."""
+    built = model.metadata
+    if built is None:  # of too many classes
+        return None
+    if len(built.classes) != len(trained.classes):
+        trained = trained.with_classes(built.classes)
+    if built.num_channels != trained.num_channels:
+        inputs = {"channels": built.channels, "bands": built.bands, "value_range": None}
+        trained = dataclasses.replace(trained, **inputs)
+    network = {key: getattr(built, key) for key in ("mean", "std", "output_stride", "multi_grid")}
+    return dataclasses.replace(trained, variant=built.variant, **network)

@@ -5,10 +5,12 @@ import json
 import pathlib
 import typing
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, file_sha256, write_json
 from keras_deeplab._internal.names import match_names, unknown_name
 from keras_deeplab._internal.resources import zoo_dir
 from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.downloads.cache import cache_dir
 
 Entry = dict[str, typing.Any]  # see zoo/manifest.schema.json
 
@@ -29,7 +31,7 @@ class Zoo:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise ValueError(f"{self.folder} is not a zoo: {path} does not exist.") from error
+            raise InputError(f"{self.folder} is not a zoo: {path} does not exist.") from error
 
     def names(self, pattern: str = "*") -> list[str]:
         """Names of the entries that match a glob, in natural order."""
@@ -68,6 +70,19 @@ class Zoo:
         """Adds or replaces one entry of the manifest."""
         self._manifest["models"][name] = json.loads(json.dumps(entry))
         write_json(self.folder / "manifest.json", self._manifest)
+
+
+def cached_weights(name: str, entry: Entry) -> pathlib.Path:
+    """Where the converted weights of a published entry are, once they were fetched."""
+    return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
+
+
+def measured_miou(entry: Entry, protocol: str) -> float | None:
+    """mIoU in percent that was measured here under a protocol, or `None`."""
+    for record in entry["measured"]:
+        if record["protocol"]["name"] == protocol:
+            return 100 * record["mIoU"]
+    return None
 
 
 @functools.cache

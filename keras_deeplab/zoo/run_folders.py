@@ -4,11 +4,12 @@ import json
 import pathlib
 import typing
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.class_table import ClassTable, parse_class_table
-from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.models.layers import input_statistics
+from keras_deeplab.zoo.metadata import RGB, ModelMetadata
 
-RUN_RECORD = "run.json"  # variant, classes, bands, recipe, options, machine, data
+RUN_RECORD = "run.json"  # metadata of the model, recipe, options, machine, data
 RUN_VERSION = 2  # of the record; 1, without the key "version", had other names in its recipe
 KEPT_WEIGHTS = ("best", "averaged", "last")  # the first that is there is the run's result
 
@@ -21,28 +22,44 @@ def read_run(folder: StrPath) -> Record:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} is not a training run folder: {path}: {error}.") from error
+        raise InputError(f"{folder} is not a training run folder: {path}: {error}.") from error
 
 
 def check_version(record: Record, folder: StrPath) -> None:
     """Raises a `ValueError` when a run of an older version is to be resumed or repeated."""
     version = record.get("version", 1)
     if version != RUN_VERSION:
-        raise ValueError(
+        raise InputError(
             f"{pathlib.Path(folder) / RUN_RECORD} was written by another version of keras_deeplab "
             f"(record version {version}, this one reads {RUN_VERSION}). The run can be used as a "
             "model, but neither resumed nor repeated. Start a new run with --init from its weights."
         )
 
 
-def run_classes(record: Record, folder: StrPath) -> ClassTable:
-    """`ClassTable` of a run."""
-    return parse_class_table(record, where=str(pathlib.Path(folder) / RUN_RECORD))
+def run_record(metadata: ModelMetadata, **notes: typing.Any) -> Record:
+    """What `run.json` holds: the model's metadata, and what else is noted of its training."""
+    return {"version": RUN_VERSION, **metadata.to_json(), **notes}
 
 
-def run_format(record: Record) -> ImageFormat:
-    """`ImageFormat` of the files that a run was trained on."""
-    return ImageFormat(record.get("bands"), record.get("value_range"))
+def run_metadata(record: Record, folder: StrPath) -> ModelMetadata:
+    """`ModelMetadata` of the model that a run trained."""
+    where = str(pathlib.Path(folder) / RUN_RECORD)
+    if record.get("version", 1) == RUN_VERSION:
+        return ModelMetadata.from_json(record, where=where)
+    bands = record.get("bands")
+    channels = len(bands or RGB)
+    mean, std = input_statistics(channels)
+    form = {"bands": bands, "value_range": record.get("value_range")}
+    inputs = {
+        "channels": None if bands else list(RGB),
+        "mean": list(mean),
+        "std": list(std),
+        **form,
+    }
+    crop = record.get("recipe", {}).get("crop")
+    return ModelMetadata.from_json(
+        {**record, "input": inputs, "resolution_m": None, "crop": crop}, where=where
+    )
 
 
 def run_weights(folder: StrPath) -> pathlib.Path:
@@ -55,7 +72,7 @@ def run_weights(folder: StrPath) -> pathlib.Path:
     for path in paths:
         if path.is_file():
             return path
-    raise ValueError(
+    raise InputError(
         f"{folder} holds no weights yet ({', '.join(path.name for path in paths)}): the run ended "
         "before its first save."
     )

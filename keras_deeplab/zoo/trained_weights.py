@@ -6,10 +6,10 @@ from keras_deeplab._internal.files import atomic_write, file_sha256
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.inspection import build_for
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
-from keras_deeplab.downloads.cache import cache_dir, locked, storage_errors
+from keras_deeplab.downloads.cache import locked, storage_errors
 from keras_deeplab.downloads.fetch import fetch
 from keras_deeplab.zoo import manifest
-from keras_deeplab.zoo.manifest import Entry, Zoo
+from keras_deeplab.zoo.manifest import Entry, Zoo, cached_weights
 
 
 def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
@@ -42,11 +42,6 @@ def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
         if not is_intact(target):  # else another process was quicker
             _convert(checkpoint, entry, target)
     return target
-
-
-def cached_weights(name: str, entry: Entry) -> pathlib.Path:
-    """Where the converted weights of a published entry are, once they were fetched."""
-    return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
 
 
 def imagenet_backbone(depth: int) -> pathlib.Path:

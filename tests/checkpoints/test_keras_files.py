@@ -138,6 +138,10 @@ def _external_storage(layers):
     variables.create_dataset("0", shape, "float32", external=[("/etc/hostname", 0, size)])
 
 
+def _nan(layers):
+    layers["conv2d_3/vars/0"][0, 0, 0, 0] = np.nan
+
+
 def _text(layers):
     del layers["conv2d_3/vars/0"]
     layers["conv2d_3/vars/0"] = "text"
@@ -153,6 +157,7 @@ def _text(layers):
         (_soft_link, "does not contain the HDF5 dataset"),
         (_external_storage, "not a plain numeric array"),
         (_text, "not a plain numeric array"),
+        (_nan, "NaN or infinity in 1 of .* arrays: backbone-layer1-0-conv1/0"),
     ],
 )
 def test_altered_files_are_refused_and_nothing_changes(

@@ -36,7 +36,7 @@ def scenes(tmp_path):
 def training(scenes, output, *options):
     return (
         *("train", "--model", "r18_d16", "--classes", scenes / "classes.json", "--output", output),
-        *("--steps", 2, "--crop", 32, "--batch", 1, "--no-aux-head", *options),
+        *("--steps", 2, "--crop", 32, "--batch", 2, "--no-aux-head", *options),
     )
 
 
@@ -49,12 +49,12 @@ def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path, tiny_
     options = ("--pairs", scenes / "pairs.csv", *folders(scenes, "--val-"), *FORM)
     command = training(scenes, output, *options, "--val-split", scenes / "val.txt")
     run(*command)
-    assert find_model(output).form == ImageFormat((4, 1, 2), (0, 4095))
+    assert find_model(output).metadata.form == ImageFormat((4, 1, 2), (0, 4095))
     changed = run(*command, "--resume", "--bands", "1,2,4", check=False)
     assert "bands: [4, 1, 2] there, [1, 2, 4] here" in changed.output
 
     run("evaluate", output, *folders(scenes), "--json", tmp_path / "metrics.json")
-    model, table = load(output), find_model(output).classes
+    model, table = load(output), find_model(output).metadata.classes
     dataset = kd.data.from_folder(
         *(scenes / "images", scenes / "masks", table), bands=(4, 1, 2), value_range=(0, 4095)
     )

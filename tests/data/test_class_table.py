@@ -51,3 +51,39 @@ def test_a_bad_file_is_named(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_class_table(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read(tmp_path, encoding):
+    path = tmp_path / "classes.json"
+    path.write_text('{"classes": [{"name": "Gebäude"}]}', encoding=encoding)
+    assert read_class_table(path) == ClassTable(("Gebäude",))
+    path.write_bytes('{"classes": [{"name": "Gebäude"}]}'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"classes.json is not valid JSON"):
+        read_class_table(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"color": [9, 9, 9]}, """Table x: class 'b' has the key 'color': colours need "rgb"."""),
+        ({"Colour": "#090909"}, "the key 'Colour'"),
+        ({"palette": [9, 9, 9]}, "the key 'palette'"),
+        ({"RGB": [9, 9, 9]}, "the key 'RGB'"),
+        ({"value": 2}, "class 'b' has 'value' 2, but it is class 1: the value of a class"),
+        ({"trainId": 255}, "class 'b' has 'trainId' 255"),
+        ({"id": "0"}, "class 'b' has 'id' '0'"),
+    ],
+)
+def test_keys_that_would_have_no_effect_are_refused(entry, message):
+    with pytest.raises(ValueError) as caught:
+        parse_class_table({"classes": [{"name": "a"}, {"name": "b", **entry}]}, where="Table x")
+    assert message in str(caught.value)
+
+
+def test_other_keys_are_ignored():
+    extra = {"width": 3, "note": "paved", "valid": True, "id": 0}
+    assert parse_class_table({"classes": [{"name": "a", **extra}]}) == ClassTable(("a",))
+    extra = {"rgb": [1, 2, 3], "color": "#000000", "value": 7}  # decoded by rgb
+    table = parse_class_table({"classes": [{"name": "a", **extra}]})
+    assert table == ClassTable(("a",), ((1, 2, 3),))

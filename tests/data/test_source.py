@@ -13,6 +13,7 @@ from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files import pairs
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.rasters import BLOCK
 from keras_deeplab.data.source import DataSource
 
 SCENES = ("one/a", "one/b", "two/c", "labels/a_m", "labels/b_m", "two/c_m")
@@ -73,6 +74,39 @@ def test_folders_are_listed_once(scenes, monkeypatch):
     assert listed == [scenes / "one", scenes / "labels"]
 
 
+def test_labels_are_counted_as_they_are_checked(tmp_path, monkeypatch):
+    """Over several blocks of a mask, with ignored pixels, without an unreadable mask."""
+    random = np.random.default_rng(0)
+    masks = [random.choice([0, 2, 255], (30, BLOCK + 50)), random.choice([0, 2, 3], (20, 30))]
+    for name, mask in zip("ab", masks, strict=True):
+        write_raster(tmp_path / f"images/{name}.tif", np.zeros((*mask.shape, 3), np.uint8))
+        write_raster(tmp_path / f"masks/{name}.tif", mask.astype(np.uint8))
+    source = DataSource(images=(tmp_path / "images",), masks=(tmp_path / "masks",))
+    table = ClassTable(tuple("abcde"))
+    decoded = []
+    decode = ClassTable.decode
+    monkeypatch.setattr(
+        ClassTable, "decode", lambda *args, **rest: decoded.append(1) or decode(*args, **rest)
+    )
+    dataset, counts = source.open_counted(table)
+    assert len(decoded) == 3
+    values = np.concatenate([mask.ravel() for mask in masks])
+    assert counts.images == len(dataset) == 2
+    assert counts.pixels.tolist() == [(values == index).sum() for index in range(5)]
+    assert counts.ignored == (values == 255).sum()
+    np.testing.assert_allclose(counts.shares, counts.pixels / (values != 255).sum())
+    for found, expected in zip(dataset, source.open(table), strict=True):
+        np.testing.assert_array_equal(found[1], expected[1])
+
+    path = tmp_path / "masks/a.tif"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    bad_files = BadFiles()
+    _, counts = source.open_counted(table, bad_files=bad_files)
+    assert len(bad_files) == 1
+    assert counts.pixels.tolist() == [(masks[1] == index).sum() for index in range(5)]
+    assert counts.ignored == 0
+
+
 def test_a_format_fills_what_is_open(scenes):
     source = DataSource(pairs=scenes / "pairs.csv", form=ImageFormat((1, 1, 1)))
     filled = source.with_format(ImageFormat((3, 2, 1), (0, 100)))
@@ -91,6 +125,8 @@ def test_records_of_a_prepared_dataset(tmp_path):
         assert sorted(source.files()) == sorted(map(str, there)) and source.files()
         assert len(list(source.names())) == len(source.open(source.classes())) > 0
         assert str(source) == f"vaihingen/published, split {subset}"
+        dataset, counts = source.open_counted(source.classes())
+        assert counts is None and len(dataset) == len(list(source.names()))
     with pytest.raises(ValueError, match="Only image and mask files can be skipped"):
         source.open(source.classes(), bad_files=BadFiles())
 

@@ -46,14 +46,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 def test_weights_are_poisson_and_of_the_index_alone():
     images = np.ones((500, 1, 1), np.int64)
     bootstrap = bootstrap_of(images, replicates=2000)
-    totals = bootstrap.confusions[:, 0, 0]
+    totals = bootstrap.areas[:, 0, 0]
     assert totals.dtype == np.int64 and bootstrap.images == 500
     assert totals.mean() == pytest.approx(500, abs=3)  # Poisson(500): 500 +- 22 / sqrt(2000)
     assert totals.var() == pytest.approx(500, rel=0.13)
     single = [Bootstrap(1, replicates=2000, seed=seed) for seed in (0, 0, 1)]
     for other, index in zip(single, (0, 1, 0), strict=True):
         other.update(index, [[1]])
-    weights = [other.confusions[:, 0, 0] for other in single]
+    weights = [other.areas[:, 0, 0] for other in single]
     assert np.mean(weights[0] == 0) == pytest.approx(np.exp(-1), abs=0.04)
     for other in weights[1:]:
         assert abs(np.corrcoef(weights[0], other)[0, 1]) < 0.1
@@ -66,15 +66,20 @@ def test_order_and_sharing_change_nothing():
     for index in reversed(range(12)):
         workers[index % 2].update(index, images[index])
     workers[0].merge(workers[1])
-    np.testing.assert_array_equal(workers[0].confusions, whole.confusions)
+    np.testing.assert_array_equal(workers[0].areas, whole.areas)
     assert workers[0].intervals() == whole.intervals() and workers[0].images == 12
 
 
 def test_replicates_have_the_scores_of_segmentation_metrics():
     images = random_images(np.random.default_rng(4), 5)
     bootstrap = bootstrap_of(images, replicates=50)
+    weights = []
+    for index in range(5):
+        counter = Bootstrap(1, replicates=50)
+        counter.update(index, [[1]])
+        weights.append(counter.areas[:, 0, 0])
     results = []
-    for confusion in bootstrap.confusions:
+    for confusion in np.einsum("ir,ijk->rjk", weights, images):
         metrics = SegmentationMetrics(3)
         metrics.confusion = confusion
         results.append(metrics.result())
@@ -141,3 +146,7 @@ def test_what_does_not_fit_is_named():
         Bootstrap(3, replicates=0)
     with pytest.raises(ValueError, match="level must be between 0 and 1"):
         bootstrap.intervals(95)
+
+
+def test_memory_grows_with_the_classes_not_their_square():
+    assert Bootstrap(255).areas.nbytes < 10e6

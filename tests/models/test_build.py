@@ -22,6 +22,7 @@ def model():
         ("r50_d8", {"num_classes": 0}, "positive integer, got 0"),
         ("r50_d8", {"num_classes": -3}, "positive integer, got -3"),
         ("r50_d8", {"num_classes": 2.0}, "positive integer, got 2.0"),
+        ("r50_d8", {"num_classes": True}, "positive integer, got True"),
         ("r50_d8", {"output_stride": 32}, "8 or 16, got 32"),
         ("r50_d8", {"multi_grid": (1, 2)}, "each of the 3 blocks"),
         ("r18_d8", {"multi_grid": (1, 2, 4)}, "each of the 2 blocks"),
@@ -95,6 +96,16 @@ def test_a_network_of_other_channels(channels, include_preprocessing):
     normalise = model.get_layer("preprocessing")
     assert bool(normalise.mean) == include_preprocessing
     assert model(np.zeros((1, 32, 32, channels), "float32")).shape == (1, 32, 32, 2)
+
+
+def test_numpy_integers_are_integers(tmp_path):
+    """Also in the config that a file holds, which is JSON."""
+    model = kd.build("r18_d8", np.int64(3), output_stride=np.int64(16))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded(np.zeros((1, 32, 32, 3), "uint8")).shape == (1, 32, 32, 3)
+    assert type(loaded.get_layer("decode_head-conv_seg").filters) is int
+    assert model.get_layer("backbone-layer3-1-conv1").dilation_rate == (1, 1)
 
 
 def test_logits_are_float32_under_mixed_precision(model):

@@ -39,7 +39,7 @@ class Network:
         x = (images - np.array(MEAN)) / np.array(STD)
         for name in BLOCKS:
             x = self._block(x, name)
-        slopes = {name: 0.0 for name in BLOCKS}
+        slopes = dict.fromkeys(BLOCKS, 0.0)
         for head, (block, weight) in HEADS.items():
             slopes[block] = slopes[block] + self._head(head, block, labels, weight)
         for name in reversed(BLOCKS):

@@ -16,7 +16,7 @@ def test_sgd_adds_l2_to_the_gradient_of_every_parameter():
         optimizer.apply([keras.ops.array(gradient, dtype="float32")], [variable])
         velocity = 0.9 * velocity + gradient + 0.05 * weight
         weight -= 0.1 * velocity
-    np.testing.assert_allclose(np.asarray(variable), weight, rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(variable), weight, rtol=0, atol=1e-6)
 
 
 def test_polynomial_decay():

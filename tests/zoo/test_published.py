@@ -179,7 +179,7 @@ def test_kills_never_leave_wrong_weights(tmp_path, home, monkeypatch):
         point(monkeypatch, tmp_path, "r18_potsdam", url, server.content)
         command = [sys.executable, "-c", LOADER, tmp_path]
         expected = golden_model(18, aux_head=True).get_weights()
-        target = trained_weights.cached_weights("r18_potsdam", manifest.info("r18_potsdam"))
+        target = manifest.cached_weights("r18_potsdam", manifest.info("r18_potsdam"))
         finished = 0
         for _ in range(50):
             process = subprocess.Popen(

@@ -5,6 +5,7 @@ Tensors are views of the memory-mapped file.
 """
 
 import dataclasses
+import logging
 import mmap
 import pathlib
 from typing import Any, BinaryIO
@@ -20,7 +21,11 @@ from keras_deeplab.checkpoints.pytorch.pickled_values import PlainValues, shown
 from keras_deeplab.checkpoints.pytorch.tensors import TENSOR_CALLS, TensorReader, TensorReference
 
 WRAPPER_PREFIX = "module."  # added by DataParallel
+# Keys of the state dict, best first: of mmcv and Lightning, of other training code, of timm.
+STATE_DICTS = ("state_dict", "model", "model_state_dict", "net", "network", "state_dict_ema")
 MIN_META_VALUES = 1000
+
+logger = logging.getLogger("keras_deeplab")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +50,10 @@ def read_torch_checkpoint(path: StrPath) -> TorchCheckpoint:
     later, and the legacy format.
 
     Args:
-        path: The file: a dict with the key `"state_dict"`, as mmcv and mmengine save it, or a bare
-            state dict. Other entries, such as the state of the optimizer, are not read.
+        path: The file: a dict with the key `"state_dict"`, as mmcv and mmengine save it, or one of
+            `"model"`, `"model_state_dict"`, `"net"`, `"network"` and `"state_dict_ema"`; or a bare
+            state dict. Of several, the first in this order is read, and a log message says which.
+            Other entries, such as the state of the optimizer, are not read.
 
     Returns:
         The arrays of `state_dict` are read-only views of the memory-mapped file. Do not overwrite
@@ -77,31 +84,46 @@ def _read(file: BinaryIO) -> TorchCheckpoint:
     calls = known_calls(budget) | TENSOR_CALLS
     container = open_container(data, file, calls, budget)
     reader = TensorReader(container.storage, container.byteorder, budget)
-    tensors, meta = _parts(container.value)
+    tensors, meta = _parts(container.value, file.name)
     values = PlainValues(
         MIN_META_VALUES + 2 * container.pickle_size, lambda value: _array(value, reader)
     )
     return TorchCheckpoint(_state_dict(tensors, reader), values.plain(meta))
 
 
-def _parts(value: object) -> tuple[dict, dict]:
+def _parts(value: object, path: object) -> tuple[dict, dict]:
     """Tensors and metadata in the content of the file."""
     if not isinstance(value, dict):
         raise CheckpointError(
             f"the content is {shown(value)}, not a dict. Save the state dict of the network, not "
             "the network itself."
         )
-    if "state_dict" not in value:
-        if value and not any(isinstance(item, TensorReference) for item in value.values()):
-            keys = ", ".join(shown(key) for key in list(value)[:8])
-            raise CheckpointError(f"neither 'state_dict' nor tensors found, only: {keys}.")
+    first = STATE_DICTS[0]
+    if not isinstance(value.get(first, {}), dict):
+        raise CheckpointError(f"its {first!r} is {shown(value[first])}, not a dict.")
+    found = [key for key in STATE_DICTS if key in value and (key == first or _tensors(value[key]))]
+    if not found:
+        if value and not _tensors(value):
+            entries = ", ".join(f"{shown(key)} ({shown(value[key])})" for key in list(value)[:8])
+            raise CheckpointError(
+                f"neither tensors nor a state dict under one of {', '.join(STATE_DICTS)} found, "
+                f"only: {entries}."
+            )
         return value, {}
-    tensors, meta = value["state_dict"], value.get("meta")
-    if not isinstance(tensors, dict):
-        raise CheckpointError(f"its 'state_dict' is {shown(tensors)}, not a dict.")
+    if len(found) > 1:
+        others = ", ".join(map(repr, found[1:]))
+        logger.warning(
+            "%s: the weights under %r are read, not those under %s.", path, found[0], others
+        )
+    tensors, meta = value[found[0]], value.get("meta") if found[0] == first else None
     if not isinstance(meta, dict | None):
         raise CheckpointError(f"its 'meta' is {shown(meta)}, not a dict.")
     return tensors, meta or {}
+
+
+def _tensors(value: object) -> bool:
+    """Whether a value is a dict of tensors."""
+    return isinstance(value, dict) and any(isinstance(x, TensorReference) for x in value.values())
 
 
 def _state_dict(tensors: dict, reader: TensorReader) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.augmentation.geometry import (
     pad_to,
     random_crop_of_resized,
@@ -111,7 +112,7 @@ def training_batches(
             batch evenly.
     """
     if batch_size % workers or not 0 <= worker < workers:
-        raise ValueError(
+        raise InputError(
             f"Worker {worker} of {workers} cannot get an equal part of batches of {batch_size}: "
             "use a batch_size divisible by the number of workers, and count workers from 0."
         )
@@ -174,6 +175,6 @@ def elements_within(dataset: tf.data.Dataset, memory: int) -> int:
     """Number of elements of a dataset that fit in `memory` bytes, estimated from the first one."""
     size = int(dataset.cardinality())
     if size <= 0:
-        raise ValueError(f"The dataset must have a known size above 0, got {size}.")
+        raise InputError(f"The dataset must have a known size above 0, got {size}.")
     element = next(iter(dataset.take(1)))
     return max(memory // sum(part.dtype.size * int(tf.size(part)) for part in element), 1)

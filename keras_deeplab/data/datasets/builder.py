@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.datasets.cutting import check_sizes, cut_scenes
 from keras_deeplab.data.datasets.scenes import Scene, Split, find_scenes, image_size
 from keras_deeplab.data.datasets.source_files import SourceFiles, files_below
@@ -78,7 +79,7 @@ class LabelledScenes(  # type: ignore[call-arg]  # mypy does not see tfds's __in
         try:
             return files_below(dl_manager.manual_dir)
         except AssertionError as error:  # of tfds, with MANUAL_DOWNLOAD_INSTRUCTIONS
-            raise ValueError(str(error)) from error
+            raise InputError(str(error)) from error
 
     def plan(self, paths: Mapping[str, pathlib.Path]) -> dict[str, list[Scene]]:
         """Finds the scenes of each split among downloaded files, without tiling them.

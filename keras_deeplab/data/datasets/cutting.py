@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.datasets.scenes import Scene
 from keras_deeplab.data.files.grid import window_starts
@@ -101,7 +102,7 @@ def _on_disk(
 def check_sizes(scene: Scene, image: tuple[int, int], label: tuple[int, int]) -> None:
     """Raises a `ValueError` when the sizes (width, height) of image and label differ."""
     if image != label:
-        raise ValueError(
+        raise InputError(
             f"Image and label differ in size (width, height): {scene.image.name} is {image}, "
             f"{scene.label.name} is {label}."
         )
@@ -150,7 +151,7 @@ def decode_colors(
 ) -> np.ndarray:
     """Label map of rows of a label in the colours of a class table, see `ClassTable.decode`."""
     if raster.count < 3 and palette(raster) is None:
-        raise ValueError(f"{name}: expected a label in colours, found a greyscale image.")
+        raise InputError(f"{name}: expected a label in colours, found a greyscale image.")
     colors = read_colors(raster, rows, name)
     return classes.decode(colors, where=name, origin=(rows.start, 0), ignore_unknown=ignore_unknown)
 
@@ -158,7 +159,7 @@ def decode_colors(
 def read_rows(raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
     """Rows of a raster as `(rows, width, bands)` uint8."""
     if set(raster.dtypes) != {"uint8"}:
-        raise ValueError(f"{name}: expected 8 bits per channel, found {raster.dtypes[0]}.")
+        raise InputError(f"{name}: expected 8 bits per channel, found {raster.dtypes[0]}.")
     window = ((rows.start, rows.stop), (0, raster.width))
     return np.moveaxis(raster.read(window=window), 0, -1)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import file_md5
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets.builder import LabelledScenes, TileConfig
@@ -100,6 +101,7 @@ class LoveDA(LabelledScenes):
         crop=512,
         base_size=(2048, 512),
         test_size=(1024, 1024),
+        resolution_m=0.3,
     )
     BUILDER_CONFIGS: ClassVar = [
         LoveDAConfig(name="all", description="Urban and rural scenes."),
@@ -143,12 +145,12 @@ class LoveDA(LabelledScenes):
     def decode(self, raster: DatasetReader, rows: slice, name: str) -> np.ndarray:
         raw = read_rows(raster, rows, name)
         if raw.shape[-1] != 1:
-            raise ValueError(f"{name}: expected a label of 1 channel, found {raw.shape[-1]}.")
+            raise InputError(f"{name}: expected a label of 1 channel, found {raw.shape[-1]}.")
         raw = raw[..., 0]
         wrong = np.argwhere(raw > len(CLASSES))
         if wrong.size:
             row, column = wrong[0].tolist()
-            raise ValueError(
+            raise InputError(
                 f"{name}: expected labels 0 to {len(CLASSES)}, found {raw[row, column]} at row "
                 f"{rows.start + row}, column {column}."
             )

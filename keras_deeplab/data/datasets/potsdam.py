@@ -57,6 +57,7 @@ class Potsdam(LabelledScenes):
         crop=512,
         base_size=(512, 512),
         test_size=(512, 512),
+        resolution_m=0.05,
     )
     BUILDER_CONFIGS = isprs.configs(
         ("rgb", "irrg"),

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import BUILDERS
@@ -171,9 +172,9 @@ def _builder_class(name: str) -> type[LabelledScenes]:
     return builder
 
 
-def _unknown(name: str, known: Sequence[str]) -> ValueError:
+def _unknown(name: str, known: Sequence[str]) -> InputError:
     close = difflib.get_close_matches(name, known, 3, 0.4)
-    return ValueError(
+    return InputError(
         f"Unknown dataset {name!r}. "
         + (f"Did you mean {' or '.join(close)}? " if close else "")
         + f"Known: {', '.join(list_datasets())}."

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import listing, raise_problems
 from keras_deeplab.data.datasets.source_files import SourceFile, SourceFiles
 from keras_deeplab.data.datasets.spec import Archive, DatasetSpec
@@ -109,7 +110,7 @@ def find_scenes(
         ]
         if missing:
             needed = [archive for archive in archives if set(archive.kinds) & set(missing)]
-            raise ValueError(_missing(split, missing, needed, sources, spec))
+            raise InputError(_missing(split, missing, needed, sources, spec))
     expected = sorted({name for scenes in names.values() for name in scenes})
     raise_problems(
         f"{spec.title}: images and labels do not match",
@@ -195,4 +196,4 @@ def image_size(source: SourceFile) -> tuple[int, int]:
             with Image.open(file) as image:
                 return image.size
         except Image.DecompressionBombError as error:
-            raise ValueError(f"{source.name}: {error}") from error
+            raise InputError(f"{source.name}: {error}") from error

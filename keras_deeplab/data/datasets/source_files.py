@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 
 MAX_BYTES = 4 * 2**30  # of one image; the largest original has a tenth of this
@@ -55,9 +56,9 @@ class SourceFile:
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as member:
                     yield member
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise ValueError(f"{self.name} is damaged ({error}). Download it again.") from error
+            raise InputError(f"{self.name} is damaged ({error}). Download it again.") from error
         except OSError as error:
-            raise ValueError(f"{self.name} cannot be read ({error}).") from error
+            raise InputError(f"{self.name} cannot be read ({error}).") from error
 
     @contextlib.contextmanager
     def on_disk(self, work_dir: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -75,7 +76,7 @@ class SourceFile:
     def copied(self, folder: pathlib.Path, limit: int) -> pathlib.Path:
         """Copies the content into a folder; more than `limit` bytes are a `ValueError`."""
         if self.bytes > limit:
-            raise ValueError(
+            raise InputError(
                 f"{self.name} unpacks to {self.bytes} bytes, expected at most {limit}: not the "
                 "published file."
             )
@@ -93,7 +94,7 @@ def files_below(folder: StrPath) -> dict[str, pathlib.Path]:
     """
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
+        raise InputError(f"{folder} is not a folder.")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
@@ -157,9 +158,9 @@ def _members(path: pathlib.Path, name: str) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{name} is a damaged zip file ({error}). Download it again.") from error
+        raise InputError(f"{name} is a damaged zip file ({error}). Download it again.") from error
     if any(member.flag_bits & ENCRYPTED for member in members):
-        raise ValueError(
+        raise InputError(
             f"{name} is encrypted: unpack it with the password from the download page, and replace "
             "it by the unpacked folder."
         )

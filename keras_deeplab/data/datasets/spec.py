@@ -48,6 +48,7 @@ class DatasetSpec:
         label_map: How the labels are stored, one sentence.
         crop: Side of a training sample in pixels, as published.
         base_size: Base size of the training resize as published, see `data.augment`.
+        resolution_m: Ground resolution in metres per pixel; `None` where images differ.
         test_size: Scale in pixels that the published test resizes each tile to, keeping its aspect
             ratio.
     """
@@ -62,6 +63,7 @@ class DatasetSpec:
     crop: int
     base_size: tuple[int, int]
     test_size: tuple[int, int]
+    resolution_m: float | None = None
 
 
 def instructions(spec: DatasetSpec, archives: Iterable[Archive]) -> str:

@@ -70,6 +70,7 @@ class Vaihingen(LabelledScenes):
         crop=512,
         base_size=(512, 512),
         test_size=(512, 512),
+        resolution_m=0.09,
     )
     BUILDER_CONFIGS = isprs.configs(
         ("irrg",),

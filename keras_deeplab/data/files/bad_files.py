@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import listing
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.files.rasters import UnreadableFileError
@@ -33,7 +34,7 @@ class BadFiles:
 
     def __init__(self, stand_in: str = "next") -> None:
         if stand_in not in STAND_INS:
-            raise ValueError(f"stand_in must be one of {', '.join(STAND_INS)}, got {stand_in!r}.")
+            raise InputError(f"stand_in must be one of {', '.join(STAND_INS)}, got {stand_in!r}.")
         self.stand_in = stand_in
         self._recorded: dict[str, tuple[str, int]] = {}  # path: (reason, tries)
         self._lock = threading.Lock()
@@ -97,5 +98,5 @@ class BadFiles:
             return image, label
         raise self._none_left()
 
-    def _none_left(self) -> ValueError:
-        return ValueError(f"No pair of image and mask can be read:{listing(self.lines())}")
+    def _none_left(self) -> InputError:
+        return InputError(f"No pair of image and mask can be read:{listing(self.lines())}")

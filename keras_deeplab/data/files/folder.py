@@ -14,6 +14,7 @@ from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.masks import read_mask
 from keras_deeplab.data.files.pairs import Folders, pairs_of_csv, pairs_of_folders
 from keras_deeplab.data.files.windows import RandomWindows
+from keras_deeplab.data.summary import LabelCounts
 
 if typing.TYPE_CHECKING:
     import numpy as np
@@ -36,15 +37,16 @@ def from_folder(
     """Pairs images and masks by file stem.
 
     Folders may be nested: a stem is the path below the folder without suffix, such as
-    `north/tile_1`. Hidden files are ignored.
+    `north/tile_1`. Links are followed; hidden files are ignored; a warning lists pictures and
+    rasters of other kinds. Pictures with an orientation (EXIF) are turned, as viewers do.
 
     Args:
-        images: Folder, or list of folders, of images: jpg, png, tif, GeoTIFF.
+        images: Folder, or list of folders, of images: jpg, png, tif, GeoTIFF, bmp.
         masks: Folder, or list of folders matching `images`, of masks with the same stems (png,
-            tif, GeoTIFF): class indices in one band, or colours (RGB or palette) when `classes`
-            has a palette.
+            tif, GeoTIFF, bmp): class indices in one band; or colours when `classes` has a palette,
+            in RGB, with a palette, or in one band if colours of the table are grey.
         classes: `ClassTable`, or a list of class names for masks of indices.
-        split: Text file with one stem per line, blank lines and `# comments` allowed: only those
+        split: Text file with one stem per line, blank lines and ` # comments` allowed: only those
             pairs are used. `None` uses all, and then every file must have its partner.
         mask_suffix: Suffix of mask file names, for example `"_mask"`. With it, images and masks
             may share a folder.
@@ -67,9 +69,10 @@ def from_folder(
 
     Raises:
         ValueError: A folder without images; an image or mask without a partner; unreadable files;
-            sizes, coordinates or coordinate systems that differ; missing bands or value range;
-            JPEG masks; labels or colours outside the class table. Lists the files. With
-            `bad_files`, unreadable files are an error only if no pair is left.
+            sizes, coordinates or coordinate systems that differ; an orientation in a file with
+            coordinates; missing bands or value range; a range beyond 0..255 for an 8-bit file; JPEG
+            masks; labels or colours outside the class table. Lists the files. With `bad_files`,
+            unreadable files are an error only if no pair is left.
         tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is read.
     """
     return open_pairs(
@@ -130,12 +133,37 @@ def open_pairs(
     bad_files: BadFiles | None = None,
 ) -> tf.data.Dataset:
     """The dataset of listed pairs `(image file, mask file)`; see `from_folder`."""
-    import tensorflow as tf
-
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
     shapes = check_pairs(pairs, form, bad_files)
     if check_labels:
         check_all_labels(pairs, classes, bad_files)
+    return _dataset(pairs, shapes, classes, form, windows, bad_files)
+
+
+def open_counted_pairs(
+    pairs: list[tuple[str, str]],
+    classes: ClassTable,
+    form: ImageFormat,
+    *,
+    bad_files: BadFiles | None = None,
+) -> tuple[tf.data.Dataset, LabelCounts]:
+    """As `open_pairs`, and how many pixels of the masks each class has, from the same decoding."""
+    shapes = check_pairs(pairs, form, bad_files)
+    counts = check_all_labels(pairs, classes, bad_files)
+    dataset = _dataset(pairs, shapes, classes, form, None, bad_files)
+    return dataset, LabelCounts.of_histogram(counts, len(classes), images=len(pairs))
+
+
+def _dataset(
+    pairs: list[tuple[str, str]],
+    shapes: list[tuple[int, int]],
+    classes: ClassTable,
+    form: ImageFormat,
+    windows: RandomWindows | None,
+    bad_files: BadFiles | None,
+) -> tf.data.Dataset:
+    import tensorflow as tf
+
     count = len(pairs) if windows is None else windows.count
     if bad_files is not None:
         bad_files.require_others(pairs)

@@ -1,5 +1,7 @@
 """The one grid of windows: where they start, for tiles of a dataset and for prediction."""
 
+from keras_deeplab._internal.errors import InputError
+
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
     """First pixels of the windows that cover one axis.
@@ -19,7 +21,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
         ValueError: When the stride would leave gaps.
     """
     if not 0 < stride <= window:
-        raise ValueError(
+        raise InputError(
             f"Windows of {window} pixels need a stride of 1 to {window} pixels, got {stride}."
         )
     last = max(length - window, 0)

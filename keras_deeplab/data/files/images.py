@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
+from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.rasters import (
     UnreadableFileError,
     band_listing,
@@ -25,6 +28,13 @@ if TYPE_CHECKING:
 
 RGB = (1, 2, 3)
 
+logger = logging.getLogger("keras_deeplab")
+
+BEYOND_8_BITS = (
+    "the value range of an 8-bit image must be within 0..255. Convert the file to the data type "
+    "of the others, or read it without a value range"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageFormat:
@@ -32,7 +42,7 @@ class ImageFormat:
 
     Args:
         bands: Bands in the order of the network's channels, counted from 1 as in GDAL, or `None`
-            for files of three bands.
+            for files of three bands besides alpha, which is a mask.
         value_range: `(low, high)`, the stored values that become 0 and 255, or `None` for 8-bit
             files whose values do not change.
     """
@@ -44,14 +54,18 @@ class ImageFormat:
         if self.bands is not None:
             object.__setattr__(self, "bands", tuple(self.bands))
             if not self.bands or not all(isinstance(b, int) and b >= 1 for b in self.bands):
-                raise ValueError(f"bands must be integers counted from 1, got {self.bands}.")
+                raise InputError(f"bands must be integers counted from 1, got {self.bands}.")
         if self.value_range is not None:
             object.__setattr__(self, "value_range", tuple(map(float, self.value_range)))
             low, high = self.value_range if len(self.value_range) == 2 else (math.nan,) * 2
             if not -math.inf < low < high < math.inf:
-                raise ValueError(
+                raise InputError(
                     f"value_range must be (low, high) with low < high, got {self.value_range}."
                 )
+
+    def completed(self, other: ImageFormat) -> ImageFormat:
+        """This format, with what it leaves open taken from another."""
+        return ImageFormat(self.bands or other.bands, self.value_range or other.value_range)
 
     @property
     def channels(self) -> int:
@@ -65,32 +79,47 @@ class ImageFormat:
 
     def band_problem(self, raster: DatasetReader) -> str | None:
         """What is wrong with the bands of an open raster, or `None`."""
-        count = raster.count if palette(raster) is None else 3
+        colors = _color_bands(raster)
+        count = len(colors) if palette(raster) is None else 3
         if self.bands is None and count != len(RGB):
+            bands = "1 band" if count == 1 else f"{count} bands"
+            if count < raster.count:
+                bands += " besides alpha"
             return (
-                f"{raster.name} has {count} bands: {band_listing(raster)}. Choose the input bands "
-                "of the network, for example bands=(4, 1, 2) or --bands 4,1,2"
+                f"{raster.name} has {bands}: {band_listing(raster)}. Choose the input bands of the "
+                f"network, {_example_bands(raster)}"
             )
-        missing = [band for band in self.bands or RGB if band > count]
+        missing = [band for band in self.bands or () if band > max(raster.count, count)]
         if missing:
             return f"{raster.name} has no band {missing[0]}, only {band_listing(raster)}"
         if any(dtype.startswith("complex") for dtype in raster.dtypes):
             return f"{raster.name} has complex values: convert it, for example to intensities"
         return None
 
+    def bands_of(self, raster: DatasetReader) -> tuple[int, ...]:
+        """Bands of an open raster to read: those of the format, else all but alpha."""
+        if self.bands is not None:
+            return self.bands
+        return RGB if palette(raster) is not None else tuple(_color_bands(raster))
+
     def lacks_range(self, raster: DatasetReader) -> bool:
         """Whether the values of an open raster need a `value_range` that was not given."""
-        eight_bits = palette(raster) is not None or set(raster.dtypes) == {"uint8"}
-        return self.value_range is None and not eight_bits
+        return self.value_range is None and not _eight_bits(raster)
+
+    def exceeds_8_bits(self, raster: DatasetReader) -> bool:
+        """Whether an open raster of 8 bits is read with a `value_range` of more bits."""
+        low, high = self.value_range or (0, 255)
+        return _eight_bits(raster) and not 0 <= low < high <= 255
 
     def describe_range(self, path: StrPath) -> str:
         """Dtype, lowest and highest value of a file, as a message to help choose a range."""
         low, high = math.inf, -math.inf
         with open_raster(path) as raster:
-            bands = list(self.bands or RGB)
-            for window in blocks(raster):
+            colors = palette(raster)
+            bands = list(self.bands_of(raster)) if colors is None else [1]
+            for window in blocks(raster.shape):
                 values = raster.read(bands, window=window, masked=True).compressed()
-                values = values[np.isfinite(values)]
+                values = values[np.isfinite(values)] if colors is None else colors[values]
                 if values.size:
                     low, high = min(low, values.min()), max(high, values.max())
             return f"{path} is {raster.dtypes[bands[0] - 1]}, its values {low:g} to {high:g}"
@@ -101,17 +130,26 @@ class ImageFormat:
         """Reads an image or a window of it.
 
         Args:
-            path: A file of this format.
-            window: The window, or `None` for the whole image.
+            path: A file of this format. Its orientation is applied.
+            window: The window of the turned image, or `None` for the whole image.
 
         Returns:
             `(image, valid)`: `(H, W, channels)` uint8, or float32 0..255 with a `value_range`;
             and `(H, W)` bool, false where the file has nodata or NaN (the image is 0 there), or
             `None` if every pixel is valid.
+
+        Raises:
+            ValueError: When an 8-bit file is read with a `value_range` of more bits, or a file has
+                an orientation and coordinates.
+            UnreadableFileError: When the file cannot be opened or is damaged.
         """
         with open_raster(path) as raster:
+            if self.exceeds_8_bits(raster):
+                raise InputError(f"{self.describe_range(path)}: {BEYOND_8_BITS}")
+            seen = orientation(raster)
+            window = seen.stored_window(window)
             colors = palette(raster)
-            bands = [band - 1 for band in self.bands or RGB]
+            bands = [band - 1 for band in self.bands_of(raster)]
             stored = [1] if colors is not None else [band + 1 for band in bands]
             valid = valid_pixels(raster, stored, window)
             if raster.driver == "JPEG":
@@ -123,8 +161,9 @@ class ImageFormat:
         if image.dtype.kind == "f":
             finite = np.isfinite(image).all(axis=-1)
             valid = finite if valid is None else valid & finite
-        image = np.ascontiguousarray(self._scale(image))
+        image = np.ascontiguousarray(seen.turn(self._scale(image)))
         if valid is not None:
+            valid = seen.turn(valid)
             image[~valid] = 0
         return image, valid
 
@@ -139,24 +178,63 @@ class ImageFormat:
 
 def _decode_jpeg(path: StrPath, window: Window | None) -> np.ndarray:
     # With Pillow, not GDAL, whose decoder may upsample the chroma differently: the results of the
-    # zoo were measured with Pillow's pixels. A window of a JPEG needs decoding all rows before it.
+    # zoo were measured with Pillow's pixels. It decodes all rows, with 4 bytes per pixel.
+    # Not with `Image.open`, which refuses more than 179 megapixels as a protection of servers.
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, Image.DecompressionBombError) as error:
+        with JpegImagePlugin.JpegImageFile(path) as image:
+            part = image if window is None else _cut(image, window)
+            pixels = np.asarray(part if part.mode in ("L", "RGB") else part.convert("RGB"))
+            return np.atleast_3d(pixels)
+    except (OSError, SyntaxError) as error:  # SyntaxError: Pillow's word for a damaged header
         raise UnreadableFileError(path, f"cannot be read as an image ({error})") from error
-    pixels = np.atleast_3d(pixels)
-    return pixels if window is None else pixels[window.toslices()]
 
 
-def read_image(path: StrPath, form: ImageFormat) -> np.ndarray:
-    """Reads an image with `ImageFormat.read`; a file of another format is a `ValueError`."""
+def _cut(image: Image.Image, window: Window) -> Image.Image:
+    # As `Image.crop`, which has the limit of `Image.open`.
+    left, top = window.col_off, window.row_off
+    box = (left, top, left + window.width, top + window.height)
+    return image.transform((window.width, window.height), Image.Transform.EXTENT, box)
+
+
+def _color_bands(raster: DatasetReader) -> list[int]:
+    """Bands of an open raster that are not alpha."""
+    kinds = zip(raster.indexes, raster.colorinterp, strict=True)
+    return [band for band, kind in kinds if kind.name != "alpha"]
+
+
+def _eight_bits(raster: DatasetReader) -> bool:
+    return palette(raster) is not None or set(raster.dtypes) == {"uint8"}
+
+
+def _example_bands(raster: DatasetReader) -> str:
+    """Three bands that an open raster has, as Python and as an option."""
+    count = len(_color_bands(raster))
+    bands = {1: (1, 1, 1), 2: (1, 2, 2), 3: (1, 2, 3)}.get(count, (4, 1, 2))
+    return f"for example bands={bands} or --bands {','.join(map(str, bands))}"
+
+
+def read_image(path: StrPath, form: ImageFormat) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads one image for prediction, as `ImageFormat.read`.
+
+    A file of one grey band is read as red, green and blue where the format names no bands, and a
+    log message says so.
+
+    Raises:
+        ValueError: For a file of another format.
+    """
     with open_raster(path) as raster:
-        if form.band_problem(raster) or form.lacks_range(raster):
+        grey = palette(raster) is None and len(_color_bands(raster)) == 1
+        if form.bands is None and grey:
+            logger.warning("%s has one band: it is read as --bands 1,1,1.", path)
+            form = dataclasses.replace(form, bands=(1, 1, 1))
+        problem = form.band_problem(raster)
+        if problem or form.lacks_range(raster):
+            undecided = problem and form.bands is None
+            choice = f" Choose three, {_example_bands(raster)}." if undecided else ""
             depth = "an 8-bit image" if form.value_range is None else "an image"
             bands = "RGB" if form.bands is None else f"bands {', '.join(map(str, form.bands))}"
-            raise ValueError(
+            raise InputError(
                 f"{path}: expected {depth} with {bands}, found {raster.dtypes[0]} with bands "
-                f"{band_listing(raster)}."
+                f"{band_listing(raster)}.{choice}"
             )
-    return form.read(path)[0]
+    return form.read(path)

@@ -2,18 +2,29 @@
 
 import collections
 import csv
+import logging
 import os
 import pathlib
-from collections.abc import Iterable, KeysView, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, KeysView, Mapping, Sequence
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab._internal.problems import raise_problems
+from keras_deeplab._internal.problems import listing, raise_problems
 
 Folders = StrPath | Sequence[StrPath]  # one folder, or several
 Stems = Mapping[str, pathlib.Path]
 FolderPair = tuple[pathlib.Path, pathlib.Path, Stems, Stems]  # of images and of masks
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+# Pictures, rasters and arrays that are not read, but may be meant as images or masks. World files,
+# metadata, tables and notes are not among them.
+UNREAD_SUFFIXES = (
+    *(".gif", ".webp", ".jp2", ".j2k", ".jfif", ".jpe", ".jxl", ".heic", ".avif", ".tga", ".ppm"),
+    *(".pgm", ".dng", ".img", ".vrt", ".ecw", ".sid", ".npy", ".npz"),
+)
+
+logger = logging.getLogger("keras_deeplab")
 
 
 def pairs_of_folders(
@@ -34,7 +45,7 @@ def pairs_of_folders(
     """
     image_dirs, mask_dirs = _as_list(images), _as_list(masks)
     if len(image_dirs) != len(mask_dirs):
-        raise ValueError(
+        raise InputError(
             f"{len(image_dirs)} image folders but {len(mask_dirs)} mask folders: give one mask "
             "folder for each image folder."
         )
@@ -54,7 +65,7 @@ def pairs_of_folders(
                 problems.append(f"{mask_files[stem]} has no image in {image_dir}")
             else:
                 pairs.append((str(image_files[stem]), str(mask_files[stem])))
-    raise_problems("images and masks do not pair up by file stem", problems)
+    raise_problems("Images and masks do not pair up by file stem", problems)
     return pairs
 
 
@@ -68,14 +79,16 @@ def _stems(
     image_dir: pathlib.Path, mask_dir: pathlib.Path, mask_suffix: str
 ) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
     """Files by stem of an image folder and its mask folder, which may be the same folder."""
-    images, masks = _files_by_stem(image_dir), _files_by_stem(mask_dir)
+    shared = image_dir.resolve() == mask_dir.resolve()
+    images = _files_by_stem(image_dir)
+    masks = images if shared else _files_by_stem(mask_dir)
     if not mask_suffix:
         return images, masks
-    if image_dir.resolve() == mask_dir.resolve():
+    if shared:
         images = {stem: path for stem, path in images.items() if not stem.endswith(mask_suffix)}
         masks = {stem: path for stem, path in masks.items() if stem.endswith(mask_suffix)}
     raise_problems(
-        f"mask names that do not end in mask_suffix {mask_suffix!r}",
+        f"Mask names that do not end in mask_suffix {mask_suffix!r}",
         (str(path) for stem, path in masks.items() if not stem.endswith(mask_suffix)),
     )
     return images, {stem.removesuffix(mask_suffix): path for stem, path in masks.items()}
@@ -83,22 +96,43 @@ def _stems(
 
 def _files_by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
+        raise InputError(f"{folder} is not a folder.")
     files: dict[str, pathlib.Path] = {}
-    problems = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)  # of file managers and notebooks
-        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
+    problems, unread = [], []
+    for path in sorted(_visible_files(folder)):
+        if path.suffix.lower() in UNREAD_SUFFIXES:
+            unread.append(path)
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        stem = name.with_suffix("").as_posix()
+        stem = path.relative_to(folder).with_suffix("").as_posix()
         if stem in files:
             problems.append(f"{path} and {files[stem]} share a stem")
         files[stem] = path
-    raise_problems("ambiguous file names", problems)
+    raise_problems("Ambiguous file names", problems)
+    kinds = ", ".join(IMAGE_SUFFIXES)
     if not files:
-        raise ValueError(f"{folder} contains no image ({', '.join(IMAGE_SUFFIXES)}).")
+        others = f". Files of other kinds, which are not read:{listing(unread)}" if unread else "."
+        raise InputError(f"{folder} contains no image ({kinds}){others}")
+    if unread:
+        logger.warning("Files that are not read, as they are none of %s:%s", kinds, listing(unread))
     return files
+
+
+def _visible_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the files in a folder and its sub-folders, linked ones too, without hidden ones."""
+    # The real paths of each sub-folder and of those above it.
+    above: dict[pathlib.Path, tuple[pathlib.Path, ...]] = {folder: (folder.resolve(),)}
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read as a folder ({error.strerror}).")
+
+    for name, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        place = pathlib.Path(name)
+        # Hidden: of file managers and notebooks. A link to a folder that it is in has no end.
+        entered = {sub: (place / sub).resolve() for sub in folders if not sub.startswith(".")}
+        folders[:] = [sub for sub, real in entered.items() if real not in above[place]]
+        above.update({place / sub: (*above[place], entered[sub]) for sub in folders})
+        yield from (place / file for file in files if not file.startswith("."))
 
 
 def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
@@ -106,16 +140,15 @@ def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
     try:
         lines = pathlib.Path(split).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"Split {split} cannot be read ({error}).") from error
+        raise InputError(f"Split {split} cannot be read ({error}).") from error
     found = collections.Counter(stem for folder in folders for stem in folder[2])
     chosen: dict[str, int] = {}
     problems = []
     for number, line in enumerate(lines, 1):
-        entry = line.partition("#")[0].strip()
+        entry = _entry(line, found)
         if not entry:
             continue
-        path = pathlib.PurePath(entry)
-        stem = (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
+        stem = _stem(entry)
         if stem in chosen:
             problems.append(f"line {number}: {entry} is on line {chosen[stem]} already")
         elif not found[stem]:
@@ -123,10 +156,26 @@ def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
         elif found[stem] > 1:
             problems.append(f"line {number}: {entry} is in several of {_names(folders)}")
         chosen[stem] = number
-    raise_problems(f"split {split} does not fit the images", problems)
+    raise_problems(f"Split {split} does not fit the images", problems)
     if not chosen:
-        raise ValueError(f"Split {split} does not list any image: write one stem per line.")
+        raise InputError(f"Split {split} does not list any image: write one stem per line.")
     return chosen.keys()
+
+
+def _entry(line: str, stems: Container[str]) -> str:
+    """The image that a line of a split file names, without comment; empty if there is none.
+
+    A comment begins with `#` at the start of the line or after a space, unless an image has that
+    name.
+    """
+    cuts = [len(line), *(cut.start() for cut in reversed(list(re.finditer(r"(?<!\S)#", line))))]
+    entries = [line[:cut].strip() for cut in cuts]
+    return next((entry for entry in entries if _stem(entry) in stems), entries[-1])
+
+
+def _stem(entry: str) -> str:
+    path = pathlib.PurePath(entry)
+    return (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
 
 
 def _names(folders: Iterable[FolderPair]) -> str:
@@ -150,9 +199,9 @@ def pairs_of_csv(path: StrPath) -> list[tuple[str, str]]:
             header = reader.fieldnames or []
             rows = [(reader.line_num, row.get("image"), row.get("mask")) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as CSV ({error}).") from error
+        raise InputError(f"{path} cannot be read as CSV ({error}).") from error
     if not {"image", "mask"} <= set(header):
-        raise ValueError(f"{path}: expected the header image,mask; found {','.join(header)!r}.")
+        raise InputError(f"{path}: expected the header image,mask; found {','.join(header)!r}.")
     pairs: list[tuple[str, str]] = []
     lines: dict[str | None, int] = {}
     problems = []
@@ -166,5 +215,5 @@ def pairs_of_csv(path: StrPath) -> list[tuple[str, str]]:
         pairs.append((str(path.parent / (image or "")), str(path.parent / (mask or ""))))
     raise_problems(f"{path} does not list pairs of files", problems)
     if not pairs:
-        raise ValueError(f"{path} does not list any pair.")
+        raise InputError(f"{path} does not list any pair.")
     return pairs

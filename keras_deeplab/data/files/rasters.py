@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ OPTIONS = {
 _OPENING = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
-class UnreadableFileError(ValueError):
+class UnreadableFileError(InputError):
     """A damaged, deleted or inaccessible file; not one with wrong contents.
 
     Args:
@@ -69,7 +70,12 @@ def _opened(path: StrPath) -> DatasetReader:
     with _OPENING, warnings.catch_warnings():
         # rasterio warns of every image without georeference.
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        return rasterio.open(path)
+        raster = rasterio.open(path)
+    with contextlib.suppress(Exception):
+        # The first call raises what GDAL only noted at opening, such as damaged EXIF of a JPEG,
+        # whose pixels can be read. An error of more weight comes again.
+        raster.colorinterp  # noqa: B018
+    return raster
 
 
 def valid_pixels(
@@ -114,12 +120,11 @@ def band_listing(raster: DatasetReader) -> str:
     return ", ".join(f"{band} {name}" for band, name in zip(raster.indexes, names, strict=True))
 
 
-def blocks(raster: DatasetReader) -> Iterator[Window]:
-    """Windows of at most `BLOCK` x `BLOCK` pixels that cover a raster, row by row."""
+def blocks(shape: tuple[int, int]) -> Iterator[Window]:
+    """Windows of at most `BLOCK` x `BLOCK` pixels that cover `(height, width)`, row by row."""
     from rasterio.windows import Window
 
-    for row in range(0, raster.height, BLOCK):
-        for column in range(0, raster.width, BLOCK):
-            yield Window(
-                column, row, min(BLOCK, raster.width - column), min(BLOCK, raster.height - row)
-            )
+    height, width = shape
+    for row in range(0, height, BLOCK):
+        for column in range(0, width, BLOCK):
+            yield Window(column, row, min(BLOCK, width - column), min(BLOCK, height - row))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True)
 class RandomWindows:
@@ -29,7 +31,7 @@ class RandomWindows:
         for name, least in (("size", 1), ("count", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
-                raise ValueError(
+                raise InputError(
                     f"RandomWindows {name} must be an integer of {least} or more, got {value!r}."
                 )
 

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_deeplab._internal.errors import InputError
+
 STRATEGIES = ("none", "mirrored", "multiworker", "tpu")
 TF_CONFIG_EXAMPLE = (
     '{"cluster": {"worker": ["host-a:12345", "host-b:12345"]}, '
@@ -37,7 +39,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
         RuntimeError: When TensorFlow is already in use and can no longer join a cluster.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {name!r}.")
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, got {name!r}.")
     if name == "mirrored":
         kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         return tf.distribute.MirroredStrategy(
@@ -65,7 +67,7 @@ def _tpu_strategy() -> tf.distribute.Strategy:
             os.environ.get("TPU_NAME", "local")
         )
     except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(
+        raise InputError(
             f"No TPU found on this machine or under TPU_NAME: {str(error).splitlines()[0]}"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
@@ -82,7 +84,7 @@ def check_cluster(text: str) -> None:
     except (ValueError, KeyError, TypeError):
         valid = False
     if not valid:
-        raise ValueError(
+        raise InputError(
             "The strategy multiworker needs the environment variable TF_CONFIG with the addresses "
             "of all workers (jobs worker and chief only) and the task of this process, got "
             f"{text or 'nothing'}. Example: {TF_CONFIG_EXAMPLE}. --workers N starts N processes on "
@@ -150,7 +152,7 @@ def distributed(
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
         share = batches.element_spec[0].shape[0]
         if share % replicas:
-            raise ValueError(
+            raise InputError(
                 f"{share} samples are not divisible by {replicas} devices: choose a batch size "
                 f"divisible by all {context.num_replicas_in_sync} devices."
             )

@@ -1,13 +1,15 @@
 """A training run from a recipe to a run folder: `keras_deeplab.train`."""
 
 import contextlib
+import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.augmentation.batches import training_batches
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.training.callbacks import MeanIoU
@@ -22,11 +24,15 @@ from keras_deeplab.training.distributed.strategies import (
 from keras_deeplab.training.loop.averaging import base_optimizer, defer_ema_finalize
 from keras_deeplab.training.loop.deterministic import deterministic_gradients
 from keras_deeplab.training.loop.epoch_end import Patience, Validation, end_epoch
+from keras_deeplab.training.loop.history import Row
 from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.loop.progress import ProgressBar
 from keras_deeplab.training.loop.run_folder import RunFolder
 from keras_deeplab.training.loop.tensorboard import TensorBoardLog
 from keras_deeplab.training.recipe import Recipe, compile_for_training, get_recipe
+from keras_deeplab.zoo.run_folders import Record, run_record
+
+IMAGE_POOL_NORM = "decode_head-image_pool-1-bn"
 
 
 def train(
@@ -41,7 +47,8 @@ def train(
     save_every: int = 50,
     resume: bool = False,
     callbacks: Iterable[keras.callbacks.Callback] = (),
-) -> list[dict[str, Any]]:
+    notes: Mapping[str, Any] | None = None,
+) -> list[Row]:
     """Trains a model with a recipe and writes weights, history, plot and event files to a folder.
 
     SIGTERM and Ctrl-C save the run and end it after the current step. A model that was built under
@@ -52,8 +59,8 @@ def train(
         model: Model of `keras_deeplab.build` or `load`, without activation.
         dataset: Finite dataset of `(image, label)`, as `data.from_folder` returns it.
         recipe: `Recipe`, or its name.
-        output: Folder for `last.weights.h5`, `best.weights.h5`, `history.csv`, `curve.png` and
-            `tensorboard`.
+        output: Folder for `last.weights.h5`, `best.weights.h5`, `history.csv`, `curve.png`,
+            `tensorboard` and `run.json`, the record that `load` reads.
         classes: `ClassTable`, or class names.
         validation: Dataset whose mIoU selects the best weights, or `None` for no best weights.
         validate_every: Steps between validations.
@@ -61,13 +68,16 @@ def train(
         resume: Whether to continue the run in `output`, exactly where it was last saved.
         callbacks: Further Keras callbacks. An epoch ends at every validation; the `loss` in the
             logs is that of the last batch.
+        notes: Further JSON-serialisable values to note in `run.json`.
 
     Returns:
-        The rows of the history. The model ends with its last weights, or with their moving average
-        when the recipe has `ema`.
+        The rows of the history, dicts of numbers: `step`, `loss`, `learning_rate`, and `val_miou`
+        and `val_miou_flip`, which are `None` where nothing was validated. The model ends with its
+        last weights, or with their moving average when the recipe has `ema`.
 
     Raises:
-        ValueError: When `output` contains a run and `resume` is false, or there is no run to
+        ValueError: When there is one class only; when batch norm would see a single value; when
+            `output` contains a run and `resume` is false, or there is no run to
             resume.
         NonFinite: When the loss or a weight becomes NaN or infinite; names the step.
         Interrupted: After SIGTERM or Ctrl-C; a `KeyboardInterrupt`.
@@ -75,13 +85,26 @@ def train(
     """
     recipe = get_recipe(recipe)
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
+    if len(classes) < 2:
+        raise InputError(
+            f"One class, {classes.names[0]!r}: softmax has nothing to decide between. Add a class "
+            "for everything else, such as background."
+        )
     compile_for_training(model, recipe)
+    record = _describe_run(model, classes, recipe, notes or {})
     strategy = strategy_of(model)
+    _check_batch(model, recipe.batch_size, strategy)
     chief = is_chief(strategy)
     if worker_share(strategy) != (1, 0):
         patch_fit(model)
     with among_workers(strategy), Interruption(listen=chief) as interruption:
-        folder = RunFolder(output, save_every=save_every, writes=chief, interruption=interruption)
+        folder = RunFolder(
+            output,
+            save_every=save_every,
+            writes=chief,
+            interruption=interruption,
+            record=record,
+        )
         _check_folder(folder, resume)
         start = folder.restore(model) if resume else 0
         patience = Patience(folder.history, recipe.patience)
@@ -107,9 +130,43 @@ def train(
     return folder.history.rows
 
 
+def _describe_run(
+    model: keras.Model, classes: ClassTable, recipe: Recipe, notes: Mapping[str, Any]
+) -> Record | None:
+    """Sets the metadata of a model to train; returns the record of its run.
+
+    `None` for a model that `build` did not make, which `load` could not build again.
+    """
+    metadata = getattr(model, "metadata", None)
+    if metadata is None:
+        return None
+    if metadata.classes != classes:
+        metadata = metadata.with_classes(classes)
+    model.metadata = dataclasses.replace(metadata, name=None, licence=None, tile_size=recipe.crop)
+    return run_record(model.metadata, recipe=dataclasses.asdict(recipe), **notes)
+
+
+def _check_batch(model: keras.Model, batch_size: int, strategy: Any) -> None:
+    """Refuses batches whose statistics are those of a single value.
+
+    The batch norm after image pooling sees one value per channel and sample. PyTorch refuses such a
+    batch ("Expected more than 1 value per channel when training").
+    """
+    norm = next((layer for layer in model.layers if layer.name == IMAGE_POOL_NORM), None)
+    if norm is None or not norm.trainable:
+        return
+    replicas = 1 if strategy is None or norm.synchronized else strategy.num_replicas_in_sync
+    if batch_size // replicas < 2:
+        raise InputError(
+            f"A batch of {batch_size} leaves batch norm one image: after image pooling its "
+            "statistics are those of a single value, which ruins the network. Use a batch size of "
+            "2 or more per device, or freeze batch norm (freeze_batch_norm=True, --freeze-bn)."
+        )
+
+
 def _check_folder(folder: RunFolder, resume: bool) -> None:
     if resume != folder.last.exists():
-        raise ValueError(
+        raise InputError(
             f"Cannot resume {folder.folder}: {folder.last.name} is missing."
             if resume
             else f"{folder.folder} already contains a run: resume it or choose another folder."

@@ -15,12 +15,13 @@ import h5py
 import keras
 import numpy as np
 
-from keras_deeplab._internal.files import atomic_write
+from keras_deeplab._internal.files import atomic_write, write_json
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.training.loop.averaging import averaged_weights, base_optimizer
 from keras_deeplab.training.loop.history import History, plot_history
 from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.recipe import strategy_scope
+from keras_deeplab.zoo.run_folders import RUN_RECORD, Record
 
 STATE = "run_state"  # group in last.weights.h5 for state that Keras does not save
 OVERFLOWS = 50  # consecutive steps that may overflow float16 before the run fails
@@ -39,6 +40,7 @@ class RunFolder(keras.callbacks.Callback):
         log_every: Steps averaged in a row of the history; a row also ends with each epoch.
         writes: Whether this process writes files; of several workers, only the chief does.
         interruption: Signals after which the run is saved and ended.
+        record: What to write to `run.json`, with the first weights; `None` for no record.
 
     Raises:
         NonFinite: From `fit`, when the loss or a weight is NaN or infinite. Saved files are kept.
@@ -53,6 +55,7 @@ class RunFolder(keras.callbacks.Callback):
         log_every: int = 10,
         writes: bool = True,
         interruption: Interruption | None = None,
+        record: Record | None = None,
     ) -> None:
         super().__init__()
         self.folder = pathlib.Path(folder)
@@ -60,6 +63,7 @@ class RunFolder(keras.callbacks.Callback):
         self.log_every = log_every
         self.writes = writes
         self.interruption = Interruption() if interruption is None else interruption
+        self.record = record
         self.validation_due = False  # whether the run was saved between an epoch and its validation
         self.step = 0  # all batches; the optimizer does not count those that overflow float16
         self.history = History()
@@ -85,9 +89,15 @@ class RunFolder(keras.callbacks.Callback):
             self.validation_due = bool(state.attrs["validation_due"])
             self.step = int(state.attrs["step"])
         self.history.read(self.folder / "history.csv", until=self.step)
-        for leftover in self.folder.glob(".*.weights.h5") if self.writes else ():
-            leftover.unlink()  # temporary file of a process that was killed while writing
+        if self.writes:
+            self._remove_leftovers()
         return self.step
+
+    def _remove_leftovers(self) -> None:
+        """Removes the temporary files of a process that was killed while writing."""
+        for name in ("*.weights.h5", "history.csv", "curve.png", RUN_RECORD):
+            for leftover in self.folder.glob(f".[0-9]*-{name}"):
+                leftover.unlink()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # Keras reports the mean since the start of the epoch; the history needs each batch's loss.
@@ -169,6 +179,8 @@ class RunFolder(keras.callbacks.Callback):
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.history.write(self.folder / "history.csv")
+        if self.record is not None and not (self.folder / RUN_RECORD).exists():
+            write_json(self.folder / RUN_RECORD, self.record)
         with atomic_write(self.last) as path:
             self.model.save_weights(path)
             with h5py.File(path, "a") as file:

@@ -1,4 +1,5 @@
 import json
+import logging
 import pathlib
 import struct
 import subprocess
@@ -151,13 +152,46 @@ def test_an_optimizer_is_left_unread(tmp_path):
     assert list(read(tmp_path, zip_bytes(pickle)).state_dict) == ["w"]
 
 
+def tensors_under(*keys):
+    """A dict of state dicts; the tensor in each is named after its key."""
+    states = (text(key) + b"}" + text(f"{key}.w") + tensor() + b"s" for key in keys)
+    return b"\x80\x02}(" + b"".join(states) + text("epoch") + b"K\x03u."
+
+
+@pytest.mark.parametrize(
+    "key", ["state_dict", "model", "model_state_dict", "net", "network", "state_dict_ema"]
+)
+def test_state_dicts_under_other_keys(key, tmp_path, caplog):
+    found = read(tmp_path, zip_bytes(tensors_under(key)))
+    assert list(found.state_dict) == [f"{key}.w"] and found.meta == {}
+    assert not caplog.records
+
+
+def test_of_several_state_dicts_the_usual_one_is_read_and_named(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "keras_deeplab"):
+        found = read(tmp_path, zip_bytes(tensors_under("state_dict_ema", "net", "model")))
+    assert list(found.state_dict) == ["model.w"]
+    message = (
+        "made.pth: the weights under 'model' are read, not those under 'net', 'state_dict_ema'."
+    )
+    assert message in caplog.text
+    caplog.clear()
+    found = read(tmp_path, zip_bytes(tensors_under("model", "state_dict")))
+    assert list(found.state_dict) == ["state_dict.w"]
+    assert "under 'state_dict' are read, not those under 'model'." in caplog.text
+
+
 @pytest.mark.parametrize(
     ("pickle", "reason"),
     [
         (b"\x80\x02cnets\nNet\n)\x81.", "content is <stand-in for nets.Net>, not a dict"),
         (
             b"\x80\x02}" + text("model") + b"}s.",
-            "neither 'state_dict' nor tensors found, only: model",
+            r"neither tensors nor a state dict under .* found, only: model \(a value of type",
+        ),
+        (
+            b"\x80\x02}(" + text("model") + b"cnets\nNet\n)\x81" + text("epoch") + b"K\x03u.",
+            r"only: model \(<stand-in for nets\.Net>\), epoch \(a value of type int\)",
         ),
         (checkpoint(tensors=b"K\x01"), "'state_dict' is a value of type int"),
         (checkpoint(meta=b"K\x01"), "'meta' is a value of type int"),

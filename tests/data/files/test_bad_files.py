@@ -13,8 +13,9 @@ from rasters import write_raster
 from tiny import tiny_model
 
 import keras_deeplab as kd
-from keras_deeplab.commands.data_options import open_dataset
 from keras_deeplab.commands.group import Command
+from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.source import DataSource
 
 SIDE = 48
 OPTIONS = {"bands": (3, 1), "value_range": (0, 4095)}
@@ -265,20 +266,10 @@ def test_skipping_in_the_middle_goes_on_to_the_end(training):
     assert line.startswith(f"{spoil.path}: cannot be read as an image (image file is truncated")
 
 
-def test_the_options_of_a_command_pass_it_on(scenes):
+def test_a_source_passes_it_on(scenes):
     bad_files = kd.data.BadFiles()
-    options = dict.fromkeys(("dataset", "split", "pairs"))
-    folders = {"images": [scenes / "images"], "masks": [scenes / "masks"], "mask_suffix": ""}
-    dataset = open_dataset(
-        {**options, **folders, **OPTIONS},
-        kd.data.ClassTable(("land", "water")),
-        named_split="train",
-        bad_files=bad_files,
-    )
+    folders = {"images": (scenes / "images",), "masks": (scenes / "masks",)}
+    source = DataSource(**folders, form=ImageFormat(**OPTIONS))
+    dataset = source.open(kd.data.ClassTable(("land", "water")), bad_files=bad_files)
     truncate(scenes / "images/0.tif")
     assert len(list(dataset)) == 5 and len(bad_files) == 1
-    nothing = dict.fromkeys(("images", "masks", "bands", "value_range", "split", "pairs"))
-    with pytest.raises(click.UsageError, match="run `keras-deeplab prepare potsdam` again"):
-        open_dataset(
-            {**nothing, "dataset": "potsdam"}, None, named_split="train", bad_files=bad_files
-        )

@@ -1,9 +1,11 @@
 """Which mask belongs to which image: nested folders, split files, CSV files."""
 
+import logging
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from rasters import write_raster
 
 import keras_deeplab as kd
@@ -41,6 +43,66 @@ def test_nested_folders_pair_by_relative_path(nested):
     assert "south/tile_3.tif has no image" in str(caught.value)
 
 
+def test_links_are_followed(nested, tmp_path):
+    """A linked folder counts under each of its names; a link into itself ends."""
+    (nested / "elsewhere").mkdir()
+    for kind in ("images", "masks"):
+        folder = nested / kind
+        (folder / "south").rename(nested / "elsewhere" / kind)
+        (folder / "south").symlink_to(nested / "elsewhere" / kind)
+        (folder / "east").symlink_to(nested / "elsewhere" / kind)
+        (folder / "north/back").symlink_to(folder)
+        (nested / "elsewhere" / kind / "round").symlink_to("../../" + kind)
+        (folder / "north/linked.tif").symlink_to(folder / "north/tile_1.tif")
+        (folder / ".hidden").symlink_to(nested / "elsewhere" / kind)
+    assert values(load(nested)) == [2, 0, 0, 1, 2]
+    for kind in ("images", "masks"):
+        (nested / f"{kind}2").symlink_to(nested / kind)
+    assert values(kd.data.from_folder(nested / "images2", nested / "masks2", list("abc"))) == [
+        *(2, 0, 0, 1, 2)
+    ]
+
+
+def test_bmp_files_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    image, mask = (
+        rng.integers(0, 256, (40, 50, 3), np.uint8),
+        rng.integers(0, 3, (40, 50), np.uint8),
+    )
+    for name, pixels in (("images", image), ("masks", mask)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "a.BMP")
+    ((found, label),) = load(tmp_path).as_numpy_iterator()
+    np.testing.assert_array_equal(found, image)
+    np.testing.assert_array_equal(label, mask)
+
+
+def test_files_of_other_kinds_are_named(nested, caplog):
+    images = nested / "images"
+    for name in ("README.txt", "tile.tfw", "tile_1.tif.aux.xml", "a.json", "b.csv", ".c.gif"):
+        (images / name).write_text("no picture")
+    assert values(load(nested)) == [0, 1, 2]
+    assert not caplog.records
+    for number in range(12):
+        (images / f"north/{number:02}.JP2").write_text("any")
+    (nested / "masks/d.gif").write_text("any")
+    with caplog.at_level(logging.WARNING, "keras_deeplab"):
+        assert values(load(nested)) == [0, 1, 2]
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("Files that are not read, as they are none of .jpg, ")
+    assert f"\n  {images / 'north/09.JP2'}\n  ... and 2 more" in first
+    assert second.endswith(f":\n  {nested / 'masks/d.gif'}")
+
+
+def test_a_folder_of_other_kinds_alone_is_an_error(nested):
+    for path in (nested / "images").rglob("*.tif"):
+        path.rename(path.with_suffix(".webp"))
+    with pytest.raises(
+        ValueError, match=r"images contains no image .*not read:\n  .*tile_1.webp\n"
+    ):
+        load(nested)
+
+
 def test_masks_with_a_suffix_beside_their_images(nested):
     for mask in (nested / "masks").rglob("*.tif"):
         folder = nested / "images" / mask.parent.name
@@ -53,11 +115,41 @@ def test_masks_with_a_suffix_beside_their_images(nested):
         load(nested, mask_suffix="_mask")
 
 
+def test_a_shared_folder_warns_once(nested, caplog):
+    images = nested / "images"
+    for mask in (nested / "masks").rglob("*.tif"):
+        mask.rename(images / mask.parent.name / f"{mask.stem}_mask.tif")
+    (images / "a.gif").write_text("any")
+    dataset = kd.data.from_folder(images, images, list("abc"), mask_suffix="_mask")
+    assert values(dataset) == [0, 1, 2] and len(caplog.records) == 1
+
+
 def test_a_split_chooses_pairs(nested):
     split = nested / "train.txt"
     split.write_text("\ufeff# by hand\n\nsouth/tile_1.tif  # the quarry\nnorth/tile_2.v3\n")
     (nested / "masks/north/tile_1.tif").unlink()  # not in the split: nothing is asked of it
     assert values(load(nested, split=split)) == [1, 2]
+
+
+def test_a_name_with_a_hash_can_be_listed(nested):
+    for folder in ("images", "masks"):
+        (nested / folder / "north/tile_1.tif").rename(nested / folder / "#1.tif")
+        (nested / folder / "north/tile_2.v3.tif").rename(nested / folder / "tile#2.tif")
+        (nested / folder / "south/tile_1.tif").rename(nested / folder / "tile #3.tif")
+    split = nested / "train.txt"
+    for text, expected in (
+        ("#1\n", [0]),
+        ("tile#2  # north\n#tile#2 is north\n", [1]),
+        ("tile #3 # south # of the river\n", [2]),
+        ("tile #3.tif\n\t# tile#2\n", [2]),
+    ):
+        split.write_text(text)
+        assert values(load(nested, split=split)) == expected
+    split.write_text("tile#4 # new\n")
+    with pytest.raises(
+        ValueError, match=r"train.txt does not .*\n  line 1: tile#4 is not an image"
+    ):
+        load(nested, split=split)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +217,10 @@ def test_wrong_csv_files_are_described(nested, text, message):
     with pytest.raises(ValueError) as caught:
         kd.data.from_csv(nested / "pairs.csv", list("abc"))
     assert message in str(caught.value)
+
+
+def test_an_error_has_the_path_as_it_was_given(nested, monkeypatch):
+    monkeypatch.chdir(nested)
+    (nested / "pairs.csv").write_text("image,mask\na.tif,b.tif\n")
+    with pytest.raises(ValueError, match=r"^pairs.csv does not list pairs of files:\n"):
+        kd.data.from_csv("pairs.csv", list("abc"))

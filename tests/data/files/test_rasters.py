@@ -5,11 +5,13 @@ import pathlib
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.transform import from_origin
 from rasters import write_raster
 
 import keras_deeplab as kd
 from keras_deeplab.data.class_table import ClassTable
+from keras_deeplab.data.files.images import ImageFormat, read_image
 from keras_deeplab.data.files.rasters import BLOCK
 
 NAIP = pathlib.Path(__file__).parents[1] / "georef/naip.tif"
@@ -55,6 +57,30 @@ def test_bands_must_be_stated_and_there(folder):
             folder(scene, bands=bands)
 
 
+@pytest.mark.parametrize(
+    ("count", "options", "found", "bands"),
+    [
+        (1, {}, "1 band: 1 gray.", (1, 1, 1)),
+        (2, {}, "2 bands: 1 gray, 2 undefined.", (1, 2, 2)),
+        (2, {"alpha": "yes"}, "1 band besides alpha: 1 gray, 2 alpha.", (1, 1, 1)),
+        (4, {"photometric": "RGB"}, "3 blue, 4 undefined.", (4, 1, 2)),
+    ],
+)
+def test_the_advice_names_bands_that_exist(folder, tmp_path, count, options, found, bands):
+    scene = np.ones((40, 40, count), np.uint8)
+    advice = f"for example bands={bands} or --bands {','.join(map(str, bands))}"
+    with pytest.raises(ValueError) as caught:
+        folder(scene, image_options=options)
+    assert found in str(caught.value) and str(caught.value).endswith(advice)
+    if bands == (1, 1, 1):  # one image for prediction need not say so
+        assert read_image(tmp_path / "images/a.tif", ImageFormat())[0].shape == (40, 40, 3)
+    else:
+        with pytest.raises(ValueError, match="expected an 8-bit image with RGB") as caught:
+            read_image(tmp_path / "images/a.tif", ImageFormat())
+        assert str(caught.value).endswith(f" Choose three, {advice}.")
+    assert folder(scene, image_options=options, bands=bands)[0].shape == (40, 40, 3)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
 def test_a_value_range_maps_linearly_and_clips(folder, dtype):
     stored = np.arange(1600 * 3).reshape(40, 40, 3) % (251 if dtype == "uint8" else 4001)
@@ -79,6 +105,41 @@ def test_no_scale_is_guessed(folder):
     for value_range in ((5, 5), (9, 2), (0, np.inf), (1, 2, 3)):
         with pytest.raises(ValueError, match=r"\(low, high\) with low < high"):
             folder(stored, value_range=value_range)
+
+
+def test_8_bits_are_not_read_with_a_range_of_more(folder, tmp_path):
+    stored = np.full((40, 40, 3), 50, np.uint8)
+    stored[0, 0] = 3, 7, 231
+    for value_range in ((0, 4080), (-1, 255)):
+        with pytest.raises(ValueError, match=r"8-bit im.*within 0\.\.255.*\n.*uint8, .* 3 to 231$"):
+            folder(stored, value_range=value_range)
+        for read_file in (read_image, lambda path, form: form.read(path)):
+            with pytest.raises(ValueError, match=r"a.tif is uint8, its values 3 to 231: the value"):
+                read_file(tmp_path / "images/a.tif", ImageFormat(value_range=value_range))
+    image, _ = folder(stored, value_range=(0, 255))
+    np.testing.assert_array_equal(image, stored)
+    palette = Image.fromarray(stored).quantize(4)
+    palette.save(tmp_path / "images/b.png")
+    with pytest.raises(ValueError, match=r"b.png is uint8, its values 3 to 231"):
+        read_image(tmp_path / "images/b.png", ImageFormat(value_range=(0, 4080)))
+
+
+def test_types_that_differ_are_named(folder, tmp_path, caplog):
+    for name, dtype in (("b", "uint16"), ("c", "uint16"), ("d", "float32")):
+        write_raster(tmp_path / f"images/{name}.tif", np.full((40, 40, 3), 50, dtype))
+        write_raster(tmp_path / f"masks/{name}.tif", np.zeros((40, 40), np.uint8))
+    stored = np.full((40, 40, 3), 50, np.uint16)
+    folder(stored, value_range=(0, 4080))
+    (message,) = (record.getMessage() for record in caplog.records)
+    images = tmp_path / "images"
+    assert message.endswith(f":\n  1 of float32: {images}/d.tif\n  3 of uint16: {images}/a.tif")
+    with pytest.raises(ValueError, match=r"8-bit images with .*:\n  .*a.tif is uint8, [^\n]*$"):
+        folder(stored.astype(np.uint8), value_range=(0, 4080))
+    caplog.clear()
+    (images / "d.tif").unlink()
+    (tmp_path / "masks/d.tif").unlink()
+    folder(stored, value_range=(0, 4080))
+    assert not caplog.records
 
 
 def test_pixels_without_data_are_low_and_ignored(folder):

@@ -1,4 +1,4 @@
-"""A short training under a strategy: `distributed_run.py mirrored|multiworker RESULT.npz`."""
+"""A short training under a strategy: `distributed_run.py mirrored|multiworker MODEL RESULT.npz`."""
 
 import contextlib
 import os
@@ -9,14 +9,13 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
+from device_losses import losses_of_devices
 from reference import golden
+from tiny import tiny_model
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.views import logits_function
 from keras_deeplab.training.distributed.multiworker_fit import patch_fit
 from keras_deeplab.training.distributed.strategies import distributed, make_strategy
-
-RECIPE = kd.Recipe(steps=2, batch_size=4, crop=64, learning_rate=1e-3)
 
 
 def dataset():
@@ -43,16 +42,24 @@ def validation():
     ]
 
 
-def train(strategy):
+def make_model(name):
+    """`tiny`, or a variant, compiled."""
+    options = {"aux_head": True, "dropout": 0.0, "sync_batch_norm": True}
+    keras.utils.set_random_seed(0)
+    model = tiny_model(3, **options) if name == "tiny" else kd.build(name, 3, **options)
+    rate = 0.1 if name == "tiny" else 1e-3  # at which two steps do not magnify rounding
+    recipe = kd.Recipe(steps=2, batch_size=4, crop=64, learning_rate=rate)
+    return kd.compile_for_training(model, recipe)
+
+
+def train(strategy, name="tiny"):
     """Trains two steps.
 
     Returns:
         The model, the running means of the loss, and the logs of an epoch's end.
     """
-    keras.utils.set_random_seed(0)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
-        model = kd.build("r18_d16", 3, aux_head=True, dropout=0.0, sync_batch_norm=True)
-        kd.compile_for_training(model, RECIPE)
+        model = make_model(name)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         patch_fit(model)
     losses = []
@@ -77,6 +84,20 @@ def weights_of(model):
     }
 
 
+def findings(model, losses, history):
+    """Arrays by name for `assert_same_training`; scores of all devices and of this process."""
+    alone = [
+        kd.evaluate(model, validation(), num_classes=3, flip=flip).result()["mIoU"]
+        for flip in (False, True)
+    ]
+    return {
+        "losses": losses,
+        "shared": [history["val_miou"][0], history["val_miou_flip"][0]],
+        "alone": alone,
+        **{f"weights {key}": value for key, value in weights_of(model).items()},
+    }
+
+
 def start_script(name, *arguments, **environment):
     """Starts a script of this folder with this tree's modules; its output is piped."""
     here = pathlib.Path(__file__).parent
@@ -90,44 +111,46 @@ def start_script(name, *arguments, **environment):
     )
 
 
-def assert_same_training(model, losses, result):
-    """Losses and weights equal those of one device but for rounding.
+def outputs(processes, timeout=600):
+    """What processes wrote to their pipes; none of them is left, whatever happens.
 
-    That is 1e-5 for losses and 3e-5 for weights, of 1 or the largest value: sums over halves of a
-    batch are rounded otherwise, by up to 1.5e-5 of a moving variance on processors without AVX-512.
+    The limit ends a run that hangs. A healthy one takes a tenth of it on a busy machine.
+    """
+    try:
+        return [process.communicate(timeout=timeout) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def assert_same_training(model, losses, result):
+    """Losses and weights, the `findings` of devices, equal those of one device but for rounding.
+
+    Synchronised variances are differences of sums, in which rounding counts more: up to 1.5e-5 in
+    variants, by the kernels of the processor. What is not shared differs by 1e-2.
     """
     np.testing.assert_allclose(result["losses"], losses, rtol=0, atol=1e-5)
     weights = weights_of(model)
     assert len(weights) == sum(key.startswith("weights ") for key in result.files)
     for key, weight in weights.items():
-        allowed = 3e-5 * max(1, np.abs(weight).max())
+        allowed = 1e-4 * max(1, np.abs(weight).max())
         np.testing.assert_allclose(
             result[f"weights {key}"], weight, rtol=0, atol=allowed, err_msg=key
         )
 
 
-def main(name, path):
-    if name == "mirrored":
+def main(kind, name, path):
+    if kind == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    strategy = make_strategy(name)
-    model, losses, history = train(strategy)
-    alone = [
-        kd.evaluate(model, validation(), num_classes=3, flip=flip).result()["mIoU"]
-        for flip in (False, True)
-    ]
-    forward = logits_function(model).__closure__[0].cell_contents
-    np.savez(
-        path,
-        replicas=strategy.num_replicas_in_sync,
-        losses=losses,
-        shared=[history["val_miou"][0], history["val_miou_flip"][0]],
-        alone=alone,
-        traces=forward.experimental_get_tracing_count(),
-        **{f"weights {key}": value for key, value in weights_of(model).items()},
-    )
+    strategy = make_strategy(kind)
+    found = findings(*train(strategy, name))
+    if kind == "mirrored":
+        found["values"], found["slopes"] = losses_of_devices(strategy)
+    np.savez(path, replicas=strategy.num_replicas_in_sync, **found)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from distributed_run import assert_same_training, batches, start_script, train, validation
+from device_losses import batch, losses_and_slopes
+from distributed_run import (
+    assert_same_training,
+    batches,
+    outputs,
+    start_script,
+    train,
+    validation,
+)
 
 import keras_deeplab as kd
 from keras_deeplab.evaluation.dataset import evaluate_views
@@ -18,24 +26,38 @@ from keras_deeplab.training.distributed.strategies import (
 )
 
 
-def test_mirrored_training_equals_one_device(tmp_path):
-    process = start_script("distributed_run.py", "mirrored", tmp_path / "mirrored.npz")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What two devices came to, and model and losses of one."""
+    path = tmp_path_factory.mktemp("mirrored") / "result.npz"
+    process = start_script("distributed_run.py", "mirrored", "tiny", path)
+    model, losses, _ = train(None)
+    ((_, errors),) = outputs([process])
+    assert process.returncode == 0, errors
+    return np.load(path), model, losses
+
+
+def test_mirrored_training_equals_one_device(trained):
     halves = [
         (label.numpy() != 255).reshape(2, -1).sum(axis=1) for _, label in batches(1, 0).take(2)
     ]
     assert all(max(valid) > 2 * min(valid) for valid in halves)  # uneven over the devices
-    model, losses, _ = train(None)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    result = np.load(tmp_path / "mirrored.npz")
+    result, model, losses = trained
     assert result["replicas"] == 2
     assert_same_training(model, losses, result)
     np.testing.assert_array_equal(result["shared"], result["alone"])
-    assert_shares_are_the_whole(model)
 
 
-def assert_shares_are_the_whole(model):
+def test_two_devices_give_the_losses_of_one(trained):
+    labels, logits = map(tf.constant, batch())
+    values, slopes = losses_and_slopes(labels, logits)
+    np.testing.assert_allclose(trained[0]["values"], values, rtol=1e-5)
+    np.testing.assert_allclose(trained[0]["slopes"], slopes, atol=1e-6)
+
+
+def test_shares_of_an_evaluation_are_the_whole(trained):
     """More workers than images: some count nothing."""
+    model = trained[1]
     whole = kd.evaluate(model, validation(), num_classes=3).confusion
     options = {"protocol": Protocol(), "ignore_index": 255}
     shares = [

@@ -1,11 +1,11 @@
 """Two real processes on 127.0.0.1 that train together."""
 
 import json
-import time
+import signal
 
 import numpy as np
 import pytest
-from distributed_run import assert_same_training, start_script, train
+from distributed_run import assert_same_training, outputs, start_script, train
 
 from keras_deeplab.training.distributed.strategies import check_cluster
 from keras_deeplab.training.distributed.workers import environments
@@ -19,60 +19,65 @@ def start_workers(script, *arguments):
 
 
 @pytest.fixture(scope="module")
-def findings():
-    """What each of two workers said, how it ended, and when the chief had ended."""
-    processes = start_workers("worker_run.py")
+def workers(tmp_path_factory):
+    """What each of two workers said and saved, and how it ended."""
+    folder = tmp_path_factory.mktemp("workers")
+    processes = start_workers("worker_run.py", folder / "{worker}.npz")
     found = []
-    for process in processes:
-        output, errors = process.communicate(timeout=300)
+    for worker, (output, errors) in enumerate(outputs(processes)):
         lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         said = {key: value for line in lines for key, value in line.items()}
-        ended = {"status": process.returncode, "errors": errors, "ended": time.time()}
-        found.append({**said, **ended})
+        ended = {"status": processes[worker].returncode, "errors": errors}
+        found.append({**said, **ended, "saved": folder / f"{worker}.npz"})
     return found
 
 
-def test_workers_know_their_share(findings):
-    assert [found["share"] for found in findings] == [[2, 0, True], [2, 1, False]]
+def test_workers_know_their_share(workers):
+    assert [found["share"] for found in workers] == [[2, 0, True], [2, 1, False]]
 
 
-def test_sums_are_integers_of_64_bits(findings):
-    assert all(found["sum"] == [[2**61 + 1, 2]] for found in findings)
+def test_sums_are_integers_of_64_bits(workers):
+    assert all(found["sum"] == [[2**61 + 1, 2]] for found in workers)
 
 
-def test_keras_still_needs_to_be_mended(findings):
+def test_keras_still_needs_to_be_mended(workers):
     """When this fails, Keras has mended `fit`: remove `patch_fit` and its calls."""
-    for found in findings:
+    for found in workers:
         assert "PerReplica" in found["plain"]
         assert "Invalid reduction dimension 0" in found["built"]
 
 
-def test_fit_works_mended(findings):
-    assert findings[0]["loss"] == findings[1]["loss"] > 0
-    assert findings[0]["weights"] == findings[1]["weights"]
-
-
-def test_worker_killed_ends_the_other_with_a_message(findings):
-    chief, killed = findings
-    assert killed["status"] == -9
-    assert chief["status"] == 1
-    assert "ConnectionError: Worker 1 (127.0.0.1:" in chief["errors"]
-    assert "--resume" in chief["errors"]
-    assert chief["ended"] - killed["outlived SIGTERM until"] < 60
-
-
-@pytest.mark.slow  # the same with two devices of one process is tested every time
-def test_training_equals_one_device(tmp_path):
-    processes = start_workers("distributed_run.py", "multiworker", tmp_path / "{worker}.npz")
-    model, losses, _ = train(None)
-    for process in processes:
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
-    results = [np.load(tmp_path / f"{worker}.npz") for worker in range(2)]
+def assert_trained_as_one_device(paths, name):
+    model, losses, _ = train(None, name)
+    results = [np.load(path) for path in paths]
     for result in results:
         assert_same_training(model, losses, result)
         np.testing.assert_array_equal(result["shared"], result["alone"])
-    np.testing.assert_array_equal(results[0]["shared"], results[1]["shared"])
+    for key in results[0].files:
+        np.testing.assert_array_equal(results[0][key], results[1][key], err_msg=key)
+
+
+def test_training_equals_one_device(workers):
+    assert_trained_as_one_device([found["saved"] for found in workers], "tiny")
+
+
+def test_worker_killed_ends_the_other_with_a_message(workers):
+    chief, killed = workers
+    assert killed["outlived SIGTERM"] and killed["status"] == -signal.SIGKILL
+    assert chief["status"] == 1
+    assert "ConnectionError: Worker 1 (127.0.0.1:" in chief["errors"]
+    assert "--resume" in chief["errors"]
+
+
+@pytest.mark.slow
+def test_training_of_a_variant_equals_one_device(tmp_path):
+    paths = [tmp_path / f"{worker}.npz" for worker in range(2)]
+    processes = start_workers(
+        "distributed_run.py", "multiworker", "r18_d16", tmp_path / "{worker}.npz"
+    )
+    for process, (_, errors) in zip(processes, outputs(processes), strict=True):
+        assert process.returncode == 0, errors
+    assert_trained_as_one_device(paths, "r18_d16")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a worker of two does with a small model; prints a JSON line per finding.
+"""What a worker of two does: `worker_run.py RESULT.npz`; prints a JSON line per finding.
 
 Started by `test_multiworker.py` with a `TF_CONFIG`. In the end worker 1 kills itself.
 """
@@ -6,11 +6,12 @@ Started by `test_multiworker.py` with a `TF_CONFIG`. In the end worker 1 kills i
 import json
 import os
 import signal
-import time
+import sys
 
 import keras
 import numpy as np
 import tensorflow as tf
+from distributed_run import batches, findings, train
 
 from keras_deeplab.training.distributed.multiworker_fit import patch_fit
 from keras_deeplab.training.distributed.strategies import (
@@ -30,7 +31,8 @@ def say(name, value):
     print(json.dumps({name: value}), flush=True)
 
 
-def make_model(strategy):
+def plain_model(strategy):
+    """A model as Keras has it."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = keras.Sequential(
@@ -46,55 +48,49 @@ def make_model(strategy):
     return model
 
 
-def batches(workers, worker):
-    """Batches of four, of which each worker gets its part in order."""
-    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(
-        4 // workers, drop_remainder=True
-    )
-    return data.shard(workers, worker).repeat()
-
-
-def fit(model, strategy, **options):
-    data = distributed(strategy, batches)
-    return model.fit(data, steps_per_epoch=2, shuffle=False, verbose=0, **options)
-
-
 def error_of_fit(model, strategy):
+    def parts(workers, worker):
+        data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
+        return data.batch(4 // workers, drop_remainder=True).shard(workers, worker).repeat()
+
     try:
-        fit(model, strategy)
+        fit(model, distributed(strategy, parts))
     except Exception as error:
         return str(error)[:200]
     return None
 
 
-def main():
+def fit(model, data, **options):
+    model.fit(data, steps_per_epoch=2, shuffle=False, verbose=0, **options)
+
+
+def main(path):
     strategy = make_strategy("multiworker")
     workers, worker = worker_share(strategy)
     say("share", [workers, worker, is_chief(strategy)])
     say("sum", sum_over_workers(strategy, np.array([[2**60 + worker, 1]])).tolist())
 
     # --- Keras as it is, then with only the first of the two things mended ---
-    model = make_model(strategy)
+    model = plain_model(strategy)
     say("plain", error_of_fit(model, strategy))
     train_step = model.train_step
     patch_fit(model)
     model.train_step = train_step
     say("built", error_of_fit(model, strategy))
 
-    model = patch_fit(make_model(strategy))
-    say("loss", fit(model, strategy).history["loss"][0])
-    say("weights", [float(np.sum(np.abs(weight))) for weight in model.get_weights()])
+    model, losses, history = train(strategy)
+    np.savez(path, **findings(model, losses, history))
 
     def die(batch, logs=None):
         if batch == 1 and worker == 1:
             os.kill(os.getpid(), signal.SIGTERM)  # left to the chief: nothing happens
-            say("outlived SIGTERM until", time.time())
+            say("outlived SIGTERM", True)
             os.kill(os.getpid(), signal.SIGKILL)
 
     with among_workers(strategy):
         callback = keras.callbacks.LambdaCallback(on_train_batch_end=die)
-        fit(model, strategy, epochs=3, callbacks=[callback])
+        fit(model, distributed(strategy, batches), epochs=3, callbacks=[callback])
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -1,52 +1,43 @@
-"""Runs that are killed, run out of disk, or meet damaged files: in processes of their own."""
+"""Runs that are killed, ended or run out of disk, in processes of their own."""
 
+import itertools
 import os
+import pathlib
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import h5py
-import numpy as np
 import pytest
-from training.loop.test_train import arrays
+from training.loop.test_train import arrays, saved_step
 
-ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
-def command(folder, output, *more):
-    return [
-        *(sys.executable, "-m", "keras_deeplab.commands", "train", "--model", "r18_d16"),
-        *("--images", folder / "images", "--masks", folder / "masks"),
-        *("--classes", folder / "classes.json", "--no-aux-head", "--output", output),
-        *("--steps", 12, "--crop", 32, "--batch", 2, "--ema", 0.9, "--lr", 0.001),
-        *("--validate-every", 5, "--save-every", 2, *more),
-    ]
+TESTS = pathlib.Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent, TESTS))),
+}
 
 
-def start(folder, output, *more, **options):
+def start(*arguments, stderr=subprocess.STDOUT, **options):
+    """Starts a Python process whose output is piped."""
     return subprocess.Popen(
-        list(map(str, command(folder, output, *more))),
+        [sys.executable, *map(str, arguments)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         env=ENVIRONMENT,
         **options,
     )
 
 
-def wait_for(path, process):
-    while not path.exists():
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.02)
-
-
-def finish(folder, output, *more):
-    process = start(folder, output, *more)
+def finish(process, status=0):
+    """Waits for a process to end with a status; gives its output."""
     said = process.communicate()[0]
-    assert process.returncode == 0, said
+    assert process.returncode == status, said
     return said
 
 
@@ -58,86 +49,108 @@ def same_files(one, other):
     assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
 
 
+def tiny_run(folder):
+    with open(folder.with_suffix(".errors"), "w") as errors:
+        return start(TESTS / "training/loop/tiny_run.py", folder, stderr=errors)
+
+
+def finish_tiny_run(folder, process):
+    """Waits for a run to end; gives the moments at which it had taken its steps."""
+    moments = [time.monotonic() for line in process.stdout if line == "step\n"]
+    assert process.wait() == 0, folder.with_suffix(".errors").read_text()
+    return moments
+
+
 @pytest.mark.slow
-def test_a_run_goes_through_kill_full_disk_and_sigterm(labelled_folder, tmp_path):
-    """It ends as the run that met none of them."""
+def test_twenty_kills_change_nothing(tmp_path):
+    """Half of them at random moments, half while a file is being written."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    finish(labelled_folder, whole)
+    moments = finish_tiny_run(whole, tiny_run(whole))
+    assert len(moments) == 12
+    pause = (moments[-1] - moments[0]) / 11
+    chosen, kills, torn = random.Random(0), [], 0
+    for _ in range(100):
+        if len(kills) >= 20 and torn >= 4:
+            break
+        process = tiny_run(cut)
+        # Before the first step, while the run is read and compiled, or within one of the next.
+        going = has_taken(process, chosen.randrange(5))
+        if going and len(kills) % 2:
+            while not leftovers(cut, process) and process.poll() is None:
+                pass
+        elif going:
+            time.sleep(chosen.uniform(0, pause))
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
+            process.stdout.close()
+            kills.append(int(saved_step(cut)) if (cut / "last.weights.h5").exists() else 0)
+            torn += bool(leftovers(cut, process))
+        else:
+            finish_tiny_run(cut, process)
+            same_files(whole, cut)
+            shutil.rmtree(cut)  # and once more from the beginning
+    print("steps saved when killed:", kills, "while a file was written:", torn)
+    assert len(kills) >= 20 and len(set(kills)) > 3 and torn >= 4
+    finish_tiny_run(cut, tiny_run(cut))
+    same_files(whole, cut)
+    assert not list(cut.glob(".*"))
 
-    process = start(labelled_folder, cut)
-    wait_for(cut / "last.weights.h5", process)
-    process.kill()
-    process.communicate()
 
-    saved = (cut / "last.weights.h5").read_bytes()
-    process = start(labelled_folder, cut, "--resume", preexec_fn=allow_small_files)
-    said = process.communicate()[0]
-    assert process.returncode == 1 and "Traceback" not in said, said
-    assert "last.weights.h5 was not written at step" in said
-    assert (cut / "last.weights.h5").read_bytes() == saved
+def has_taken(process, steps):
+    """Waits until a run has begun and taken so many steps; false when it ended before."""
+    lines = iter(process.stdout.readline, "")
+    assert next(lines) == "begun\n"
+    return sum(line == "step\n" for line in itertools.islice(lines, steps)) == steps
 
-    process = start(labelled_folder, cut, "--resume")
-    before = (cut / "last.weights.h5").stat().st_mtime
-    while (cut / "last.weights.h5").stat().st_mtime == before:
+
+def leftovers(folder, process):
+    """The files that a process is writing, or was writing when it was killed."""
+    return list(folder.glob(f".{process.pid}-*"))
+
+
+# --- The command, with a variant ---
+
+
+def train(folder, output, *more, **options):
+    return start(
+        *("-m", "keras_deeplab.commands", "train", "--model", "r18_d16", "--no-aux-head"),
+        *("--images", folder / "images", "--masks", folder / "masks"),
+        *("--classes", folder / "classes.json", "--output", output),
+        *("--steps", 20, "--crop", 32, "--batch", 2, "--ema", 0.9, "--lr", 0.001),
+        *("--validate-every", 9, "--save-every", 3, *more),
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_goes_through_sigterm_and_a_full_disk(labelled_folder, tmp_path):
+    """It ends as its repetition, which meets neither."""
+    cut, again = tmp_path / "cut", tmp_path / "again"
+    last = cut / "last.weights.h5"
+    process = train(labelled_folder, cut)
+    while not last.exists():
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.02)
     process.terminate()
-    said = process.communicate()[0]
-    assert process.returncode == 128 + signal.SIGTERM, said
+    said = finish(process, status=128 + signal.SIGTERM)
     assert "Ended by SIGTERM; the run is saved" in said and "Traceback" not in said
-    assert not list(cut.glob(".*.h5"))
-    finish(labelled_folder, cut, "--resume")
-    same_files(whole, cut)
+
+    saved = last.read_bytes()
+    process = train(labelled_folder, cut, "--resume", preexec_fn=allow_small_files)
+    said = finish(process, status=1)
+    assert "last.weights.h5 was not written at step" in said and "Traceback" not in said
+    assert last.read_bytes() == saved and not list(cut.glob(".*"))
+
+    said = finish(train(labelled_folder, cut, "--resume", "--steps", 21), status=1)
+    assert "other options" in said and "'steps': 20" in said and last.read_bytes() == saved
+
+    finish(train(labelled_folder, cut, "--resume"))
+    command = ("-m", "keras_deeplab.commands", "train", "--from-run", cut, "--output", again)
+    finish(start(*command))
+    same_files(cut, again)
 
 
 def allow_small_files():
     """Makes writing fail beyond a megabyte, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-
-@pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing_and_a_run_is_repeated(
-    labelled_folder, tmp_path
-):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    images, masks = labelled_folder / "images", labelled_folder / "masks"
-    validated = ("--val-images", images, "--val-masks", masks)
-    begun = time.monotonic()
-    finish(labelled_folder, whole, *validated)
-    lasted = time.monotonic() - begun
-    random.seed(0)
-    moments, kills = [random.uniform(0.3, 1.1) * lasted for _ in range(100)], []
-    while len(kills) < 20:
-        resumed = ("--resume",) if (cut / "last.weights.h5").exists() else ()
-        process = start(labelled_folder, cut, *validated, *resumed)
-        try:
-            said = process.communicate(timeout=moments.pop())[0]
-            assert process.returncode == 0, said
-            same_files(whole, cut)
-            for path in cut.glob("*.*"):  # and once more from the beginning
-                path.unlink()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills.append(steps_saved(cut))
-    print("steps saved when killed:", kills)
-    assert len(np.unique(kills)) > 3
-    finish(labelled_folder, cut, *validated, *(("--resume",) if kills[-1] else ()))
-    same_files(whole, cut)
-
-    process = start(labelled_folder, cut, *validated, "--resume", "--steps", 13)
-    said = process.communicate()[0]
-    assert process.returncode == 1 and "other options" in said and "'steps': 12" in said
-
-    command = [sys.executable, "-m", "keras_deeplab.commands", "train", "--from-run", whole]
-    subprocess.run([*command, "--output", tmp_path / "again"], check=True, env=ENVIRONMENT)
-    same_files(whole, tmp_path / "again")
-
-
-def steps_saved(folder):
-    path = folder / "last.weights.h5"
-    if not path.exists():
-        return 0
-    with h5py.File(path) as file:
-        return int(file["run_state"].attrs["step"])
