@@ -53,7 +53,7 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
     """
     if init in FRESH:
         if variant is None:
-            raise InputError(f"Name the network: {init!r} weights go with every variant.")
+            raise InputError(f"Name the network (--model): {init!r} weights go with every variant.")
         depth = get_variant(variant).depth
         weights = None if init == "random" else lambda: imagenet_backbone(depth)
         return StartingPoint(init, variant, weights)
@@ -89,7 +89,7 @@ def _variant_of_file(path: pathlib.Path, variant: str | None) -> str:
     listing = ", ".join(fitting) or "an unknown network"
     if variant is None:
         raise InputError(
-            f"{path} does not name its network. Its weights are of {listing}: say which."
+            f"{path} does not name its network. Its weights are of {listing}: give one (--model)."
         )
     if variant not in fitting:
         raise InputError(f"{path} holds the weights of {listing}, not of {variant}.")
