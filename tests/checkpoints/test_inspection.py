@@ -102,7 +102,15 @@ def test_the_configuration_is_json_and_nothing_more(model, tmp_path):
         config = {"module": "os", "class_name": "system", "config": {"name": name}}
         path = edited(tmp_path / "w.keras", tmp_path / "edited.keras", json.dumps(config))
         assert describe_weights(path).variant == variant
-    for bad in (None, b"{", b"[]", b"\xff", b"[" * 100_000, b'{"config": 1}', b" " * 2**25):
+    for bad in (
+        None,
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"config": 1}',
+        json.dumps(config) + " " * 2**24,
+    ):
         path = edited(tmp_path / "w.keras", tmp_path / "edited.keras", bad)
         with pytest.raises(kd.CheckpointError, match=r"edited\.keras: config\.json"):
             describe_weights(path)

@@ -1,3 +1,4 @@
+import itertools
 import json
 import logging
 import pathlib
@@ -158,9 +159,10 @@ def tensors_under(*keys):
     return b"\x80\x02}(" + b"".join(states) + text("epoch") + b"K\x03u."
 
 
-@pytest.mark.parametrize(
-    "key", ["state_dict", "model", "model_state_dict", "net", "network", "state_dict_ema"]
-)
+STATE_DICTS = ("state_dict", "model", "model_state_dict", "net", "network", "state_dict_ema")
+
+
+@pytest.mark.parametrize("key", STATE_DICTS)
 def test_state_dicts_under_other_keys(key, tmp_path, caplog):
     found = read(tmp_path, zip_bytes(tensors_under(key)))
     assert list(found.state_dict) == [f"{key}.w"] and found.meta == {}
@@ -175,10 +177,9 @@ def test_of_several_state_dicts_the_usual_one_is_read_and_named(tmp_path, caplog
         "made.pth: the weights under 'model' are read, not those under 'net', 'state_dict_ema'."
     )
     assert message in caplog.text
-    caplog.clear()
-    found = read(tmp_path, zip_bytes(tensors_under("model", "state_dict")))
-    assert list(found.state_dict) == ["state_dict.w"]
-    assert "under 'state_dict' are read, not those under 'model'." in caplog.text
+    for first, second in itertools.pairwise(STATE_DICTS):
+        found = read(tmp_path, zip_bytes(tensors_under(second, first)))
+        assert list(found.state_dict) == [f"{first}.w"]
 
 
 @pytest.mark.parametrize(
