@@ -29,10 +29,9 @@ def labelled_folder(tmp_path):
 
 
 @pytest.fixture
-def tiny_networks(monkeypatch):
+def tiny_networks():
     """Every variant is the tiny network, for tests in which the network does not matter."""
-    from tiny import tiny_build
+    import tiny
 
-    from keras_deeplab.models import deeplab
-
-    monkeypatch.setattr(deeplab, "_build", tiny_build)
+    with tiny.tiny_networks():
+        yield

@@ -7,13 +7,16 @@ import subprocess
 import sys
 
 import jsonschema
+import numpy as np
 import pytest
 
 import keras_deeplab as kd
 from keras_deeplab._internal import resources
+from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.data.datasets.registry import dataset_spec
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.zoo.loader import entry_metadata
+from keras_deeplab.zoo.run_folders import run_record
 
 CLASSES = pathlib.Path(__file__).parents[2] / "examples/dubai/classes.json"
 TABLE = kd.data.ClassTable(("roof", "<b>pool</b>"), ((255, 0, 0), (0, 0, 255)), ((0, 0, 0),))
@@ -76,11 +79,26 @@ def test_a_notebook_shows_classes_and_colours_and_no_foreign_markup():
     assert "<b>pool" not in page
 
 
-def test_load_and_keras_files_keep_it(tmp_path):
-    """Whichever package is imported first."""
+def test_load_sets_it():
     model = kd.load("r18_dubai")
     assert model.metadata == entry_metadata("r18_dubai", kd.info("r18_dubai"))
     assert model.metadata.classes == kd.data.read_class_table(CLASSES)
+
+
+def test_the_network_of_a_run_is_that_of_its_record(tmp_path):
+    """Here of another output stride than the variant's."""
+    model = kd.build("r18_d16", 2, output_stride=8)
+    save_keras_weights(model, tmp_path / "last.weights.h5")
+    (tmp_path / "run.json").write_text(json.dumps(run_record(model.metadata)))
+    image = np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3)).astype("uint8")
+    found = kd.load(tmp_path)(image, training=False)
+    np.testing.assert_allclose(found, model(image, training=False), atol=1e-5)
+
+
+def test_keras_files_keep_it(tmp_path, tiny_networks):
+    """Whichever package is imported first."""
+    model = kd.build("r18_d16", 3, output_stride=8)
+    assert model.metadata.output_stride == 8
     model.save(tmp_path / "model.keras")
     code = (
         "import {}, {}\n"
