@@ -63,6 +63,7 @@ def test_weights_that_are_not_finite_are_refused(model, value):
     before = [np.asarray(w) for w in model.weights]
     weights["backbone.stem.0.weight"] = weights["backbone.stem.0.weight"] + 1
     for name in ("backbone.stem.4.running_var", "decode_head.conv_seg.weight"):
+        weights[name] = weights[name].copy()
         weights[name].flat[-1] = value
     message = (
         r"NaN or infinity in 2 of \d+ arrays: backbone\.stem\.4\.running_var, "
