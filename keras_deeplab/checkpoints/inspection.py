@@ -53,7 +53,11 @@ def describe_weights(path: StrPath) -> WeightsInfo:
         if pathlib.Path(path).suffix == ".keras":
             name = keras_files.model_name(path)
     else:
-        kernels = state_dict.kernel_shapes(read_torch_checkpoint(path).state_dict)
+        arrays = read_torch_checkpoint(path).state_dict
+        try:
+            kernels = state_dict.kernel_shapes(arrays)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
     if FIRST_CONVOLUTION not in kernels:
         layers = f"only {', '.join(list(kernels)[:4])}, ..." if kernels else "no convolution"
         raise CheckpointError(

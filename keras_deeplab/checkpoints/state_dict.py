@@ -33,7 +33,6 @@ _BATCH_NORM = {
     "moving_variance": "running_var",
 }
 
-
 logger = logging.getLogger("keras_deeplab")
 
 

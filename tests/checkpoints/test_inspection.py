@@ -65,12 +65,16 @@ def test_files_of_other_networks(tmp_path):
     write_torch_checkpoint(
         tmp_path / "other.pth", {"features.0.weight": np.zeros((8, 3, 3, 3), "float32")}
     )
+    kernel = np.zeros((8, 3, 3, 3), "float32")
+    two = {f"{name}.backbone.stem.0.weight": kernel for name in ("teacher", "student")}
+    write_torch_checkpoint(tmp_path / "two.pth", two)
     with h5py.File(tmp_path / "keras2.weights.h5", "w") as file:
         file.attrs["layer_names"] = ["conv2d"]
     for name, message in (
         ("other.keras", "no layer backbone.stem.0, only first"),
         ("other.weights.h5", "no layer backbone.stem.0, only first"),
         ("other.pth", "no layer backbone.stem.0, only .*features.0"),
+        ("two.pth", "start with 'student.backbone.' and 'teacher.backbone.'"),
         ("keras2.weights.h5", "not a weights file of Keras 3"),
         ("none.keras", "does not exist"),
         ("none.h5", "unknown weights file format"),
