@@ -137,3 +137,21 @@ def test_other_options_change_the_record():
         mean=None,
         std=None,
     )
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import keras_deeplab.models.layers",
+        "import keras_deeplab.training.region_losses",
+        "import keras_deeplab.zoo.run_folders",
+        "import keras_deeplab as kd; kd.Recipe",
+    ],
+)
+def test_any_module_may_be_the_first_to_import_keras(first):
+    code = (
+        f"{first}\nimport keras, keras_deeplab as kd\nkd.list_models\n"
+        "assert keras.saving.get_registered_object('keras_deeplab>DeepLabV3Plus')\n"
+        "assert keras.saving.get_registered_object('keras_deeplab>ModelMetadata')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
