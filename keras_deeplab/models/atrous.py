@@ -1,4 +1,4 @@
-"""Atrous convolutions that do not compute or store the zero padding.
+"""Atrous convolutions that are trained without computing or storing the zero padding.
 
 TensorFlow computes a dilated convolution as a plain one of every phase: each `rate`-th row and
 column forms a small feature map. It first pads the features with `rate` zeros on every side, and
@@ -17,41 +17,43 @@ DATA_FORMAT = "channels_last"
 MIN_PHASE = 3  # pixels; oneDNN has no fast gradient of a 3x3 kernel on a smaller feature map
 
 
-@keras.saving.register_keras_serializable("keras_deeplab")
-class Conv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`; on TensorFlow a dilated one is computed phase by phase."""
+class _TrainedByPhases(keras.layers.Layer):
+    """Base of convolutions that TensorFlow trains phase by phase where they are dilated.
 
-    # Both classes have Keras's names because weights files address layers by class name.
+    Inference needs no gradient: it takes the plain dilated convolution, which is as fast there, and
+    which other runtimes know.
+    """
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        if not _has_phases(self):
-            return super().convolution_op(inputs, kernel)
-        return _by_phases(
-            lambda x: keras.ops.conv(x, kernel, padding="same", data_format=DATA_FORMAT),
-            inputs,
-            self,
-        )
-
-
-@keras.saving.register_keras_serializable("keras_deeplab")
-class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D`; on TensorFlow, dilated, without bias: phase by phase."""
-
-    def call(self, inputs: Any) -> Any:
-        if not _has_phases(self) or self.use_bias:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if not training or not _has_phases(self):
             return super().call(inputs)
-        outputs = _by_phases(
-            lambda x: keras.ops.depthwise_conv(
-                x, self.kernel, padding="same", data_format=DATA_FORMAT
-            ),
-            inputs,
-            self,
+        return self.activation(_by_phases(self._undilated, inputs, self))
+
+    def _undilated(self, inputs: Any) -> Any:
+        raise NotImplementedError
+
+
+# Both classes have Keras's names because weights files address layers by class name.
+@keras.saving.register_keras_serializable("keras_deeplab")
+class Conv2D(_TrainedByPhases, keras.layers.Conv2D):
+    """`keras.layers.Conv2D`; dilated, without bias, TensorFlow trains it phase by phase."""
+
+    def _undilated(self, inputs: Any) -> Any:
+        return keras.ops.conv(inputs, self.kernel, padding="same", data_format=DATA_FORMAT)
+
+
+@keras.saving.register_keras_serializable("keras_deeplab")
+class DepthwiseConv2D(_TrainedByPhases, keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D`; dilated, without bias, trained phase by phase."""
+
+    def _undilated(self, inputs: Any) -> Any:
+        return keras.ops.depthwise_conv(
+            inputs, self.kernel, padding="same", data_format=DATA_FORMAT
         )
-        return self.activation(outputs)
 
 
-def _has_phases(layer: keras.layers.Layer) -> bool:
-    dilated = max(layer.dilation_rate) > 1 and layer.padding == "same"
+def _has_phases(layer: Any) -> bool:
+    dilated = max(layer.dilation_rate) > 1 and layer.padding == "same" and not layer.use_bias
     return dilated and layer.data_format == DATA_FORMAT and keras.backend.backend() == "tensorflow"
 
 

@@ -99,7 +99,7 @@ def test_phases_compute_what_keras_computes(ours, rate, size, changed):
         each.set_weights(stock.get_weights())
         with tf.GradientTape() as tape:
             tape.watch(x)
-            outputs = each(x)
+            outputs = each(x, training=True) if each is layer else each(x)
         results.append((outputs, *tape.gradient(outputs, (x, *each.trainable_weights), outputs)))
     for expected, actual in zip(*results, strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
@@ -107,4 +107,22 @@ def test_phases_compute_what_keras_computes(ours, rate, size, changed):
 
 def test_phases_keep_the_static_shape():
     image = keras.Input((None, 40, 3))
-    assert Conv2D(5, 3, padding="same", dilation_rate=2)(image).shape == (None, None, 40, 5)
+    layer = Conv2D(5, 3, padding="same", dilation_rate=2, use_bias=False)
+    assert layer(image, training=True).shape == (None, None, 40, 5)
+
+
+@pytest.mark.parametrize("ours", [Conv2D, DepthwiseConv2D])
+@pytest.mark.parametrize("training", [False, True])
+def test_only_training_takes_phases(ours, training):
+    """Inference has the operations of Keras's own layer, which other runtimes know."""
+    stock = getattr(keras.layers, ours.__name__)
+    filters = (5,) if ours is Conv2D else ()
+
+    def operations(layer, **options):
+        x = tf.TensorSpec((None, None, None, 3))
+        graph = tf.function(lambda x: layer(x, **options)).get_concrete_function(x).graph
+        return [operation.type for operation in graph.get_operations()]
+
+    options = {"padding": "same", "dilation_rate": 2, "use_bias": False}
+    ours, stock = ours(*filters, 3, **options), stock(*filters, 3, **options)
+    assert (operations(ours, training=training) != operations(stock)) == training

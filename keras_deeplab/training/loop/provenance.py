@@ -13,6 +13,7 @@ from typing import Any
 from keras_deeplab import __version__
 from keras_deeplab._internal import resources
 from keras_deeplab._internal.files import file_sha256
+from keras_deeplab._internal.processor import cpu_model
 
 # Full names, not prefixes: other variables that begin with TF_ or NVIDIA_ may contain secrets.
 VARIABLES = (  # that change the results of a training
@@ -51,7 +52,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
         "memory": _memory(),
         "packages": {"keras_deeplab": __version__, **packages},
@@ -64,15 +65,6 @@ def environment() -> dict[str, Any]:
         "tensor_float_32": tf.config.experimental.tensor_float_32_execution_enabled(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
-
-
-def _cpu_model() -> str | None:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or None
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()  # on ARM the file has no model names
 
 
 def _memory() -> int | None:
