@@ -68,9 +68,10 @@ class Ours:
         """Predicts an image as `evaluate` does, counts it, and returns its classes `(H, W)`."""
         from keras_deeplab.evaluation.predictions import predictions
         from keras_deeplab.prediction.protocols import Protocol
+        from keras_deeplab.runtimes.predictor import as_predictor
 
         protocol = Protocol(scales=scales, flip=flip)
-        (prediction,) = predictions(self.model, [(image, label)], protocol)
+        (prediction,) = predictions(as_predictor(self.model), [(image, label)], protocol)
         classes = prediction.views[-1].argmax(-1)
         self.metrics.update(label, classes)
         return classes

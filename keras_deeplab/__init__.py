@@ -35,7 +35,7 @@ def _register() -> None:
         getattr(module.__spec__, "_initializing", False) for module in own
     ):
         return
-    for module in ("models.deeplab", "training.losses", "training.optimizers", "zoo.metadata"):
+    for module in ("models.deeplab", "training.losses", "training.optimizers", "zoo.builder"):
         importlib.import_module(f"{__name__}.{module}")
 
 

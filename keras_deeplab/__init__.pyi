@@ -11,6 +11,8 @@ from .evaluation.dataset import evaluate as evaluate
 from .models.variants import list_variants as list_variants
 from .prediction.image import predict as predict
 from .prediction.overlay import overlay as overlay
+from .runtimes.compiling import compile_for_inference as compile_for_inference
+from .runtimes.predictor import Predictor as Predictor
 from .training import callbacks as callbacks
 from .training.loop.run import train as train
 from .training.recipe import Recipe as Recipe

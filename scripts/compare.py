@@ -11,9 +11,11 @@ from keras_deeplab.commands.evaluation_options import (
     check_same_classes,
     evaluated_images,
     make_protocol,
+    model_metadata,
     open_evaluation,
     protocol_for,
     protocol_options,
+    runtime_options,
 )
 from keras_deeplab.commands.group import Command
 
@@ -23,6 +25,7 @@ from keras_deeplab.commands.group import Command
 @click.argument("b")
 @evaluated_images()
 @protocol_options()
+@runtime_options(precision="float32")
 @click.option("--protocol-b", type=PROTOCOL, help="Another protocol for B.")
 @click.option("--json", "json_file", type=OUTPUT_FILE, help="Write all numbers to this JSON file.")
 def command(
@@ -40,14 +43,14 @@ def command(
     from keras_deeplab._internal.progress import WithProgress
     from keras_deeplab.evaluation.comparison import compare
     from keras_deeplab.evaluation.tables import print_comparison
-    from keras_deeplab.zoo.loader import find_model, load
+    from keras_deeplab.runtimes.compiling import compile_for_inference
 
-    of_a, of_b = find_model(a).metadata, find_model(b).metadata
+    of_a, of_b = model_metadata(a), model_metadata(b)
     check_same_classes(a, of_a.classes, b, of_b.classes)
     if of_a.form != of_b.form:
         raise InputError(f"{a} and {b} were trained on other bands or another range of values.")
     first, classes, source = open_evaluation(a, options)
-    second = first if a == b else load(b, dtype=options["precision"])
+    second = first if a == b else compile_for_inference(b, options["runtime"], options["precision"])
     protocol = make_protocol(options, source)
     other = protocol_for(protocol_b, source, options["test_size"]) if protocol_b else protocol
     images = WithProgress(source.open(classes))

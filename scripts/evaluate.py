@@ -11,6 +11,7 @@ from keras_deeplab.commands.evaluation_options import (
     make_protocol,
     open_evaluation,
     protocol_options,
+    runtime_options,
 )
 from keras_deeplab.commands.group import Command
 from keras_deeplab.commands.repetition import arguments
@@ -20,15 +21,17 @@ from keras_deeplab.commands.repetition import arguments
 @click.argument("model")
 @evaluated_images()
 @protocol_options()
+@runtime_options(precision="float32")
 @click.option("--json", "json_file", type=OUTPUT_FILE, help="Write all numbers to this JSON file.")
 @click.option("--report", type=OUTPUT_FILE, help="Write an HTML report to this file.")
 def command(
     model: str, json_file: pathlib.Path | None, report: pathlib.Path | None, **options
 ) -> None:
-    """Evaluate MODEL, a zoo name or the folder of a training run, at full image size.
+    """Evaluate MODEL, a zoo name, the folder of a training run or a model file.
 
-    The images are the val split of a prepared dataset (--dataset), folders, or a CSV file. A run's
-    --bands and --value-range are used unless you give others.
+    Every image is predicted and compared with its label at full size. The images are the val split
+    of a prepared dataset (--dataset), folders, or a CSV file. A run's --bands and --value-range are
+    used unless you give others.
     """
     from keras_deeplab.commands.startup import import_tensorflow
 
@@ -38,10 +41,10 @@ def command(
     from keras_deeplab.evaluation.assessment import assess
     from keras_deeplab.evaluation.tables import print_summary
 
-    network, classes, source = open_evaluation(model, options)
+    predictor, classes, source = open_evaluation(model, options)
     protocol = make_protocol(options, source)
     images = WithProgress(source.open(classes))
-    assessment = assess(network, images, classes, protocol, names=source.names())
+    assessment = assess(predictor, images, classes, protocol, names=source.names())
     print_summary(assessment.summary())
     if json_file:
         write_json(json_file, assessment.summary())

@@ -11,6 +11,7 @@ from keras_deeplab.commands.evaluation_options import (
     evaluated_images,
     open_evaluation,
     protocol_for,
+    runtime_options,
 )
 from keras_deeplab.commands.group import Command
 from keras_deeplab.commands.repetition import given_arguments
@@ -19,6 +20,7 @@ from keras_deeplab.commands.repetition import given_arguments
 @click.command("measure", cls=Command)
 @click.argument("name")
 @evaluated_images()
+@runtime_options(precision="float32")
 @click.option(
     "--protocol",
     "protocols",
@@ -53,10 +55,10 @@ def command(
     zoo = Zoo(folder)
     check_writable(zoo)
     entry = zoo.entry(name)
-    model, classes, source = open_evaluation(name, options, zoo=zoo)
+    predictor, classes, source = open_evaluation(name, options, zoo=zoo)
     chosen = [protocol_for(each, source) for each in protocols or PROTOCOL.choices]
     arguments = given_arguments(context, IMAGE_OPTIONS)
-    for record in measure(zoo, name, entry, model, classes, source, chosen, arguments):
+    for record in measure(zoo, name, entry, predictor, classes, source, chosen, arguments):
         echo_record(name, record)
 
 

@@ -6,7 +6,14 @@ import pathlib
 import click
 
 from keras_deeplab.commands.data_options import FILE, OUTPUT_FILE, image_format, image_options
-from keras_deeplab.commands.evaluation_options import PROTOCOL, chosen_views, view_options
+from keras_deeplab.commands.evaluation_options import (
+    AUTO,
+    PROTOCOL,
+    chosen_views,
+    model_metadata,
+    runtime_options,
+    view_options,
+)
 from keras_deeplab.commands.group import Command
 
 logger = logging.getLogger("keras_deeplab")
@@ -14,7 +21,7 @@ logger = logging.getLogger("keras_deeplab")
 
 @click.command("predict", cls=Command)
 @click.argument("image", type=FILE)
-@click.option("--model", required=True, help="Zoo name, or the folder of a training run.")
+@click.option("--model", required=True, help="Zoo name, folder of a training run, or model file.")
 @click.option(
     "--output", type=OUTPUT_FILE, help="Picture: the image, its classes over it, a legend."
 )
@@ -27,9 +34,10 @@ logger = logging.getLogger("keras_deeplab")
 @click.option(
     "--protocol",
     type=PROTOCOL,
-    help="Named protocol; sets --flip, --scales, --window and --stride.",
+    help="Named protocol; sets --flip, --scales, --window and --stride, and float32.",
 )
 @view_options()
+@runtime_options(precision="auto")
 def command(
     image: pathlib.Path,
     model: str,
@@ -44,9 +52,9 @@ def command(
     without data (nodata, mask, alpha) get no class and do not count.
     """
     views = chosen_views(options, protocol)
-    from keras_deeplab.commands.startup import import_tensorflow
+    from keras_deeplab.commands.startup import silence_tensorflow
 
-    import_tensorflow()
+    silence_tensorflow()  # it is not even imported where a converted model is in the cache
     import numpy as np
 
     from keras_deeplab._internal.files import atomic_write
@@ -55,17 +63,20 @@ def command(
     from keras_deeplab.prediction.class_map import check_target, write_class_map
     from keras_deeplab.prediction.image import predict
     from keras_deeplab.prediction.overlay import check_picture, overlay
-    from keras_deeplab.zoo.loader import find_model, load
+    from keras_deeplab.runtimes.compiling import compile_for_inference
 
     if mask:
         check_target(mask)
     if output:
         check_picture(output)
-    trained = find_model(model).metadata
+    trained = model_metadata(model)
     form = image_format(options).completed(trained.form)
     pixels, valid = read_image(image, form)
     warn_of_other_channels(image, form, trained)
-    labels = predict(load(model), pixels, **views).argmax(-1).astype(np.uint8)
+    if protocol and options["precision"] == AUTO:
+        options["precision"] = "float32"  # as published
+    predictor = compile_for_inference(model, options["runtime"], options["precision"])
+    labels = predict(predictor, pixels, **views).argmax(-1).astype(np.uint8)
     if valid is not None:
         labels[~valid] = IGNORE_INDEX
     if output:

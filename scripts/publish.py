@@ -10,7 +10,7 @@ from keras_deeplab.commands.evaluation_options import (
     IMAGE_OPTIONS,
     PROTOCOL,
     evaluated_images,
-    open_evaluation,
+    open_images,
     protocol_for,
 )
 from keras_deeplab.commands.group import Command
@@ -49,13 +49,16 @@ def command(
     from keras_deeplab.evaluation.dataset import evaluate
     from keras_deeplab.publishing.entry import add_training_log, check_writable, make_entry
     from keras_deeplab.publishing.measuring import measure
+    from keras_deeplab.runtimes.predictor import as_predictor
+    from keras_deeplab.zoo.loader import load
     from keras_deeplab.zoo.manifest import Zoo
     from keras_deeplab.zoo.run_folders import read_run
 
     zoo = Zoo(folder)
     check_writable(zoo)
     record = read_run(run)
-    model, classes, source = open_evaluation(str(run), options)
+    model = load(run)
+    classes, source = open_images(str(run), model.metadata, options)
     images = WithProgress(source.open(classes))
     trained = evaluate(model, images, num_classes=len(classes)).result()["mIoU"]
     weights = zoo.folder / "weights" / f"{name}.weights.h5"
@@ -66,7 +69,8 @@ def command(
     add_training_log(run, record, entry, zoo, name)
     protocols = [protocol_for(each, source) for each in PROTOCOL.choices]
     arguments = given_arguments(context, IMAGE_OPTIONS)
-    for measured in measure(zoo, name, entry, model, classes, source, protocols, arguments):
+    predictor = as_predictor(model)
+    for measured in measure(zoo, name, entry, predictor, classes, source, protocols, arguments):
         click.echo(f"{name}, {measured['protocol']['name']}: mIoU {measured['mIoU']:.4f}")
 
 

@@ -1,6 +1,9 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# "auto" is measured in tests/runtimes alone: it would take seconds in each of the others.
+os.environ.setdefault("KERAS_DEEPLAB_RUNTIME", "keras")
+os.environ.setdefault("KERAS_DEEPLAB_PRECISION", "float32")
 
 import numpy as np
 import pytest

@@ -9,8 +9,8 @@ from keras_deeplab._internal.resources import PACKAGE, scripts_dir
 
 # A room may use those before it. CONTRIBUTING.md says what each is for.
 ROOMS = (
-    *("_internal", "models", "checkpoints", "downloads", "data", "zoo", "prediction"),
-    *("evaluation", "training", "publishing", "commands", "scripts"),
+    *("_internal", "models", "checkpoints", "downloads", "data", "zoo", "runtimes"),
+    *("prediction", "evaluation", "training", "publishing", "commands", "scripts"),
 )
 
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from keras_deeplab.models import deeplab, heads
 from keras_deeplab.models.deeplab import DeepLabV3Plus
-from keras_deeplab.models.layers import ImageInput, ResizeLike, conv_module, input_statistics
+from keras_deeplab.models.inputs import input_statistics
+from keras_deeplab.models.layers import ImageInput, ResizeLike, conv_module
 
 
 def tiny_model(

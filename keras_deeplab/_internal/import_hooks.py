@@ -1,4 +1,4 @@
-"""Calling something once another package is imported, without importing it."""
+"""Calling something when another package is imported, without importing it."""
 
 import importlib.abc
 import importlib.machinery
@@ -9,30 +9,48 @@ from collections.abc import Callable
 
 def when_imported(package: str, callback: Callable[[], object]) -> None:
     """Calls a function now if a package is imported, else right after it will be."""
+
+    def execute_and_call(execute: Callable[[], None]) -> None:
+        execute()
+        callback()
+
     if package in sys.modules:
         callback()
     else:
-        sys.meta_path.insert(0, _Finder(package, callback))
+        around_import(package, execute_and_call)
+
+
+def around_import(package: str, around: Callable[[Callable[[], None]], None]) -> None:
+    """Lets a function import a package, which is not imported yet, when it will be.
+
+    Args:
+        package: Name of the package.
+        around: Function that calls its argument, which imports the package.
+    """
+    sys.meta_path.insert(0, _Finder(package, around))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one package as the other finders do, and removes itself."""
+    """Finds one package as the other finders do, and removes itself when it is imported."""
 
-    def __init__(self, package: str, callback: Callable[[], object]):
+    def __init__(self, package: str, around: Callable[[Callable[[], None]], None]):
         self.package = package
-        self.callback = callback
+        self.around = around
 
     def find_spec(self, name, path=None, target=None) -> importlib.machinery.ModuleSpec | None:
         if name != self.package:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)  # somebody may only ask whether the package is there
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def execute_and_call(module):
-                execute(module)
-                self.callback()
+            def exec_module(module):
+                sys.meta_path.remove(self)
+                self.around(lambda: execute(module))
 
-            spec.loader.exec_module = execute_and_call  # type: ignore[method-assign]
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import keras
-
 from keras_deeplab._internal.files import without_nan
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.evaluation.bootstrap import Bootstrap
@@ -21,12 +19,13 @@ from keras_deeplab.evaluation.predictions import (
 )
 from keras_deeplab.evaluation.report.page import write_report
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.runtimes.predictor import Predictor
 
 LEVEL = 0.95  # of the intervals
 
 
 def assess(
-    model: keras.Model,
+    predictor: Predictor,
     dataset: LabelledImages,
     table: ClassTable,
     protocol: Protocol,
@@ -36,7 +35,7 @@ def assess(
     """Evaluates a model as `keras_deeplab.evaluate` does, and adds the other metrics of a report.
 
     Args:
-        model: Model of logits, see `keras_deeplab.predict`.
+        predictor: `Predictor`.
         dataset: Iterable of `(image, label)`, ignored pixels 255, see `keras_deeplab.evaluate`.
         table: Classes of model and labels.
         protocol: How to predict each image.
@@ -45,8 +44,8 @@ def assess(
     Raises:
         ValueError: When an image or its label does not fit the model; names the image.
     """
-    assessment = Assessment(table, protocol, model.compute_dtype)
-    for prediction in predictions(model, dataset, protocol, names=names):
+    assessment = Assessment(table, protocol, predictor.runtime, predictor.precision)
+    for prediction in predictions(predictor, dataset, protocol, names=names):
         assessment.update(prediction)
     return assessment
 
@@ -57,7 +56,8 @@ class Assessment:
     Args:
         table: Classes of model and labels.
         protocol: Protocol of the predictions.
-        precision: Name of the dtype that the model computes in.
+        runtime: Name of the runtime that computes the model.
+        precision: Name of the precision that it computes in.
 
     Attributes:
         metrics: `SegmentationMetrics`.
@@ -67,10 +67,11 @@ class Assessment:
         images: `ImageScores`.
     """
 
-    def __init__(self, table: ClassTable, protocol: Protocol, precision: str) -> None:
+    def __init__(self, table: ClassTable, protocol: Protocol, runtime: str, precision: str) -> None:
         classes = len(table)
         self.table = table
         self.protocol = protocol
+        self.runtime = runtime
         self.precision = precision
         self.metrics = SegmentationMetrics(classes)
         self.bootstrap = Bootstrap(classes)
@@ -95,7 +96,7 @@ class Assessment:
         """All metrics as a JSON-serialisable dict; undefined ones are `None`.
 
         Returns:
-            Dict with `protocol`, `precision`, `images`, `classes`, the keys of
+            Dict with `protocol`, `runtime`, `precision`, `images`, `classes`, the keys of
             `SegmentationMetrics.result` and `BoundaryMetrics.result`, `ECE`, `calibration` (see
             `Calibration.result`), `intervals` (see `Bootstrap.intervals`, with their `level`), and
             `confusion`.
@@ -106,6 +107,7 @@ class Assessment:
         return without_nan(
             {
                 "protocol": self.protocol.to_json(),
+                "runtime": self.runtime,
                 "precision": self.precision,
                 "images": self.bootstrap.images,
                 "classes": len(self.table),

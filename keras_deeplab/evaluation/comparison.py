@@ -4,18 +4,17 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import keras
-
 from keras_deeplab._internal.files import without_nan
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.evaluation.assessment import LEVEL, Assessment
 from keras_deeplab.evaluation.bootstrap import paired_difference
 from keras_deeplab.evaluation.predictions import LabelledImages, predictions, single_images
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.runtimes.predictor import Predictor
 
 
 def compare(
-    contenders: Sequence[tuple[keras.Model, Protocol]],
+    contenders: Sequence[tuple[Predictor, Protocol]],
     dataset: LabelledImages,
     table: ClassTable,
     *,
@@ -27,7 +26,7 @@ def compare(
     that the difficulty that an image has for both cancels out.
 
     Args:
-        contenders: Two pairs `(model, protocol)`, of models with the same classes.
+        contenders: Two pairs `(predictor, protocol)`, of models with the same classes.
         dataset: Iterable of `(image, label)`, see `keras_deeplab.evaluate`.
         table: Classes of both models and of the labels.
         names: A name per image, or `None` for numbers.
@@ -42,13 +41,14 @@ def compare(
     """
     copies = (None, None) if names is None else itertools.tee(names)
     passes = [
-        predictions(model, images, protocol, names=their_names)
-        for (model, protocol), images, their_names in zip(
+        predictions(predictor, images, protocol, names=their_names)
+        for (predictor, protocol), images, their_names in zip(
             contenders, itertools.tee(single_images(dataset)), copies, strict=True
         )
     ]
     first, second = (
-        Assessment(table, protocol, model.compute_dtype) for model, protocol in contenders
+        Assessment(table, protocol, predictor.runtime, predictor.precision)
+        for predictor, protocol in contenders
     )
     for one, other in zip(*passes, strict=True):
         first.update(one)

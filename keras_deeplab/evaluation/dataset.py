@@ -1,18 +1,22 @@
 """Metrics of a model over a labelled dataset: `keras_deeplab.evaluate`."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import keras
+import typing
+from collections.abc import Sequence
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.evaluation.predictions import LabelledImages, named_in_errors, predictions
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
-from keras_deeplab.prediction.views import logits_classes
+from keras_deeplab.runtimes.predictor import Predictor, as_predictor
+
+if typing.TYPE_CHECKING:
+    import keras
 
 
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Predictor,
     dataset: LabelledImages,
     *,
     num_classes: int | None = None,
@@ -27,7 +31,7 @@ def evaluate(
     """Evaluates a model at the original size of every image.
 
     Args:
-        model: Model of logits, see `keras_deeplab.predict`.
+        model: Model of logits or `Predictor`, see `keras_deeplab.predict`.
         dataset: Iterable of `(image, label)`: `(H, W, C)` and `(H, W)`, as `data.from_folder`
             yields them, or batches of them. Images as for `keras_deeplab.predict`. Only one image
             at a time is in memory.
@@ -49,13 +53,14 @@ def evaluate(
     chosen = choose_protocol(
         protocol, test_size=test_size, scales=scales, flip=flip, window=window, stride=stride
     )
+    predictor = as_predictor(model)
     if num_classes is None:
-        num_classes = logits_classes(model)
-    return evaluate_views(model, dataset, num_classes, chosen, ignore_index=ignore_index)[-1]
+        num_classes = predictor.network.classes
+    return evaluate_views(predictor, dataset, num_classes, chosen, ignore_index=ignore_index)[-1]
 
 
 def evaluate_views(
-    model: keras.Model,
+    predictor: Predictor,
     dataset: LabelledImages,
     num_classes: int,
     protocol: Protocol,
@@ -76,7 +81,7 @@ def evaluate_views(
     views = 2 if protocol.flip else 1
     metrics = [SegmentationMetrics(num_classes, ignore_index) for _ in range(views)]
     for prediction in predictions(
-        model, dataset, protocol, workers=workers, worker=worker, devices=devices
+        predictor, dataset, protocol, workers=workers, worker=worker, devices=devices
     ):
         with named_in_errors(prediction.name):
             for counts, probabilities in zip(metrics, prediction.views, strict=True):

@@ -8,12 +8,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-import keras
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.prediction.protocols import Protocol
 from keras_deeplab.prediction.views import image_probabilities
+from keras_deeplab.runtimes.predictor import Predictor
 
 LabelledImages = Iterable[tuple[np.ndarray, np.ndarray]]  # images and labels, batched or not
 Item = TypeVar("Item")
@@ -41,7 +41,7 @@ class Prediction:
 
 
 def predictions(
-    model: keras.Model,
+    predictor: Predictor,
     dataset: LabelledImages,
     protocol: Protocol,
     *,
@@ -53,7 +53,7 @@ def predictions(
     """Predicts the images of a dataset; at most one per device is in memory at a time.
 
     Args:
-        model: Model of logits, see `keras_deeplab.predict`.
+        predictor: `Predictor`.
         dataset: Iterable of `(image, label)`, or of batches of them.
         protocol: How to predict each image.
         names: A name per image, for errors and tables; by default their numbers.
@@ -79,7 +79,7 @@ def predictions(
         index, (name, image, label) = item
         with named_in_errors(name):
             return Prediction(
-                index, name, image, label, image_probabilities(model, image, protocol)
+                index, name, image, label, image_probabilities(predictor, image, protocol)
             )
 
     return on_devices(predict, ours, devices)

@@ -9,7 +9,8 @@ import keras
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.models import heads
-from keras_deeplab.models.layers import ImageInput, ResizeLike, input_statistics
+from keras_deeplab.models.inputs import input_statistics
+from keras_deeplab.models.layers import ImageInput, ResizeLike
 from keras_deeplab.models.resnet import resnet
 from keras_deeplab.models.variants import BACKBONES, Backbone, get_variant
 

@@ -1,16 +1,22 @@
 """Class probabilities of one image: `keras_deeplab.predict`."""
 
+from __future__ import annotations
+
+import typing
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
 from keras_deeplab.prediction.views import image_probabilities
+from keras_deeplab.runtimes.predictor import Predictor, as_predictor
+
+if typing.TYPE_CHECKING:
+    import keras
 
 
 def predict(
-    model: keras.Model,
+    model: keras.Model | Predictor,
     image: np.ndarray,
     *,
     scales: Sequence[float] = (1.0,),
@@ -22,7 +28,8 @@ def predict(
     """Predicts the class probabilities of one image.
 
     Args:
-        model: Model of `keras_deeplab.build` or `load`, with `activation=None`.
+        model: Model of `keras_deeplab.build` or `load`, with `activation=None`, which Keras
+            computes; or a `Predictor` of `keras_deeplab.compile_for_inference`, which is faster.
         image: `(H, W, C)` without batch axis: 0..255, uint8 or float32; normalised float32 for a
             model without preprocessing. At least 32 pixels per side at every scale.
         scales: Scale factors of the image; the softmax outputs are averaged.
@@ -40,4 +47,4 @@ def predict(
         ValueError: When the image does not fit the model, is too small, or an option is invalid.
     """
     chosen = choose_protocol(protocol, scales=scales, flip=flip, window=window, stride=stride)
-    return image_probabilities(model, np.asarray(image), chosen)[-1]
+    return image_probabilities(as_predictor(model), np.asarray(image), chosen)[-1]

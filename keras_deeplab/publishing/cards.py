@@ -2,7 +2,7 @@
 
 from keras_deeplab._internal.files import atomic_write
 from keras_deeplab.prediction.protocols import parse_protocol
-from keras_deeplab.zoo.loader import entry_metadata
+from keras_deeplab.zoo.finding import entry_metadata
 from keras_deeplab.zoo.manifest import Entry, Zoo
 
 

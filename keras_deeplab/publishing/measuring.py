@@ -16,13 +16,12 @@ from keras_deeplab.evaluation.assessment import assess
 from keras_deeplab.evaluation.report.plots import plot_confusion
 from keras_deeplab.prediction.protocols import PROTOCOLS, Protocol
 from keras_deeplab.publishing.cards import write_card
+from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.zoo.manifest import Entry, Zoo
 
-if typing.TYPE_CHECKING:
-    import keras
-
 FIGURES = (  # of the summary of an evaluation, kept in a record
-    *("protocol", "precision", "images", "pixels", "ignored_pixels", "classes_present"),
+    *("protocol", "runtime", "precision"),
+    *("images", "pixels", "ignored_pixels", "classes_present"),
     *("aAcc", "mIoU", "mAcc", "mDice", "mFscore", "fwIoU"),
     *("mBoundaryIoU", "mBoundaryFscore", "ECE", "confusion"),
 )
@@ -32,7 +31,7 @@ def measure(
     zoo: Zoo,
     name: str,
     entry: Entry,
-    model: keras.Model,
+    predictor: Predictor,
     classes: ClassTable,
     source: DataSource,
     protocols: Iterable[Protocol],
@@ -44,7 +43,7 @@ def measure(
         zoo: `Zoo` to write to.
         name: Zoo name.
         entry: Its entry. Each new record replaces an earlier one of the same protocol.
-        model: Its model.
+        predictor: Its `Predictor`.
         classes: Its `ClassTable`.
         source: `DataSource` of the validation images.
         protocols: Named protocols.
@@ -58,10 +57,10 @@ def measure(
     validation = f"{entry['dataset']['name']}, {entry['dataset']['validation']}"
     pictures = zoo.folder / "cards" / name
     for protocol in protocols:
-        assessment = assess(model, images, classes, protocol, names=source.names())
-        command = shlex.join(
-            ["keras-deeplab", "evaluate", name, "--protocol", protocol.name, *arguments]
-        )
+        assessment = assess(predictor, images, classes, protocol, names=source.names())
+        how = ["--protocol", protocol.name]
+        how += ["--runtime", predictor.runtime, "--precision", predictor.precision]
+        command = shlex.join(["keras-deeplab", "evaluate", name, *how, *arguments])
         assessment.write_report(
             pictures / f"{protocol.name}.html", model=name, dataset=validation, command=command
         )

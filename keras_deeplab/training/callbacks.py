@@ -11,6 +11,7 @@ from keras_deeplab.evaluation.dataset import evaluate_views
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.evaluation.predictions import LabelledImages
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.runtimes.predictor import as_predictor
 from keras_deeplab.training.distributed.strategies import (
     local_devices,
     strategy_of,
@@ -66,7 +67,7 @@ class MeanIoU(keras.callbacks.Callback):
         strategy = strategy_of(self.model)
         workers, worker = worker_share(strategy)
         measured = evaluate_views(
-            self.model,
+            as_predictor(self.model),
             self.dataset,
             self.num_classes,
             self.protocol,

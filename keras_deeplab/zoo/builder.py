@@ -8,8 +8,11 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.loading import load_weights
 from keras_deeplab.models.deeplab import build_model
 from keras_deeplab.models.variants import get_variant
-from keras_deeplab.zoo.metadata import describe_build
+from keras_deeplab.zoo.metadata import ModelMetadata, describe_build
 from keras_deeplab.zoo.trained_weights import imagenet_backbone
+
+# `.keras` files keep it. It is registered here because its own module needs no Keras.
+keras.saving.register_keras_serializable("keras_deeplab")(ModelMetadata)
 
 
 def build(

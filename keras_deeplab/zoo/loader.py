@@ -1,58 +1,16 @@
 """Models with their trained weights: from a zoo by name, or from the folder of a training run."""
 
 import dataclasses
-import pathlib
 import typing
-from collections.abc import Callable
 
 import keras
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.loading import init_weights, load_weights
-from keras_deeplab.zoo import manifest
 from keras_deeplab.zoo.builder import build
-from keras_deeplab.zoo.manifest import Entry, Zoo
+from keras_deeplab.zoo.finding import find_model
+from keras_deeplab.zoo.manifest import Zoo
 from keras_deeplab.zoo.metadata import ModelMetadata
-from keras_deeplab.zoo.run_folders import read_run, run_metadata, run_weights
-from keras_deeplab.zoo.trained_weights import trained_weights
-
-
-class Source(typing.NamedTuple):
-    """A trained model before it is built.
-
-    Attributes:
-        metadata: `ModelMetadata`.
-        weights: Function that returns the path of its weights; it may download them.
-    """
-
-    metadata: ModelMetadata
-    weights: Callable[[], pathlib.Path]
-
-
-def find_model(name_or_run: StrPath, zoo: Zoo | None = None) -> Source:
-    """The `Source` of a zoo name or of the folder of a training run.
-
-    Args:
-        name_or_run: A name of `list_models()`, or a folder that `train` wrote.
-        zoo: `Zoo` to look in; the package's by default.
-
-    Raises:
-        ValueError: When it is neither; suggests the nearest zoo names.
-    """
-    zoo = manifest.default_zoo() if zoo is None else zoo
-    name = str(name_or_run)
-    if name not in zoo.names() and pathlib.Path(name_or_run).is_dir():
-        metadata = run_metadata(read_run(name_or_run), name_or_run)
-        return Source(metadata, lambda: run_weights(name_or_run))
-    return Source(entry_metadata(name, zoo.entry(name)), lambda: trained_weights(zoo, name))
-
-
-def entry_metadata(name: str, entry: Entry) -> ModelMetadata:
-    """`ModelMetadata` of a zoo entry."""
-    licence = entry["weights"]["licence"] if entry["weights"] else None
-    return ModelMetadata.from_json(
-        {**entry, "name": name, "licence": licence}, where=f"zoo entry {name}"
-    )
 
 
 def load(
@@ -87,7 +45,8 @@ def load(
         CheckpointError: When the weights are missing, altered (SHA-256), not public or do not fit.
         DownloadError: When a file cannot be fetched or stored.
     """
-    metadata, find_weights = find_model(name_or_run, zoo)
+    trained = find_model(name_or_run, zoo)
+    metadata = trained.metadata
     trained_options = {
         "input_shape": (None, None, metadata.num_channels),
         "include_preprocessing": metadata.mean is not None,
@@ -101,7 +60,7 @@ def load(
         and not build_options.get("aux_head")
         and model.input_shape[-1] == metadata.num_channels
     )
-    path = find_weights() if weights is None else weights
+    path = trained.weights() if weights is None else weights
     (load_weights if as_trained else init_weights)(model, path)
     model.metadata = describe_loaded(model, metadata)
     return model

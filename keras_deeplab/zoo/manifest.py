@@ -66,6 +66,10 @@ class Zoo:
             )
         return path
 
+    def example(self, entry: Entry) -> pathlib.Path | None:
+        """Path of an entry's example image; `None` where it has none."""
+        return self.folder / entry["example"]["file"] if entry.get("example") else None
+
     def write_entry(self, name: str, entry: Entry) -> None:
         """Adds or replaces one entry of the manifest."""
         self._manifest["models"][name] = json.loads(json.dumps(entry))

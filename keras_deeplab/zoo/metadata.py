@@ -7,19 +7,16 @@ import html
 import typing
 from collections.abc import Mapping
 
-import keras
-
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable, parse_class_table
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.models.layers import input_statistics
+from keras_deeplab.models.inputs import input_statistics
 
 RGB = ("red", "green", "blue")
 SHORT = {"red": "R", "green": "G", "blue": "B", "nir": "IR"}
 
 
-@keras.saving.register_keras_serializable("keras_deeplab")
 @dataclasses.dataclass(frozen=True)
 class ModelMetadata:
     """Everything needed to use a model: `model.metadata`.

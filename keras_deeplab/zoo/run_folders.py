@@ -6,11 +6,12 @@ import typing
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.models.layers import input_statistics
+from keras_deeplab.models.inputs import input_statistics
 from keras_deeplab.zoo.metadata import RGB, ModelMetadata
 
 RUN_RECORD = "run.json"  # metadata of the model, recipe, options, machine, data
 RUN_VERSION = 2  # of the record; 1, without the key "version", had other names in its recipe
+CHECK_IMAGE = "check_image.tif"  # see `zoo.check_images`
 KEPT_WEIGHTS = ("best", "averaged", "last")  # the first that is there is the run's result
 
 Record = dict[str, typing.Any]

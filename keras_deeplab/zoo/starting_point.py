@@ -14,7 +14,7 @@ from keras_deeplab.checkpoints.inspection import describe_weights
 from keras_deeplab.checkpoints.loading import KERAS_SUFFIXES, TORCH_SUFFIXES, init_weights
 from keras_deeplab.models.variants import VARIANTS, get_variant
 from keras_deeplab.zoo.builder import build
-from keras_deeplab.zoo.loader import Source, find_model
+from keras_deeplab.zoo.finding import TrainedModel, find_model
 from keras_deeplab.zoo.manifest import list_models
 from keras_deeplab.zoo.metadata import ModelMetadata
 from keras_deeplab.zoo.trained_weights import imagenet_backbone
@@ -70,7 +70,7 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
     return StartingPoint(init, found, source.weights, source.metadata)
 
 
-def _find_trained(init: str) -> Source:
+def _find_trained(init: str) -> TrainedModel:
     if init not in list_models() and not pathlib.Path(init).exists():
         raise unknown_name("start, neither a file, a folder nor a zoo model:", init, list_models())
     return find_model(init)

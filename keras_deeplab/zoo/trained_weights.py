@@ -4,8 +4,6 @@ import pathlib
 
 from keras_deeplab._internal.files import atomic_write, file_sha256
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.checkpoints.inspection import build_for
-from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.downloads.cache import locked, storage_errors
 from keras_deeplab.downloads.fetch import fetch
 from keras_deeplab.zoo import manifest
@@ -62,6 +60,10 @@ def stamp_of(target: pathlib.Path) -> pathlib.Path:
 
 
 def _convert(checkpoint: pathlib.Path, entry: Entry, target: pathlib.Path) -> None:
+    # These need Keras, which takes seconds to import.
+    from keras_deeplab.checkpoints.inspection import build_for
+    from keras_deeplab.checkpoints.keras_files import save_keras_weights
+
     model = build_for(checkpoint, entry["variant"])
     classes = model.get_layer("decode_head-conv_seg").filters
     if classes != len(entry["classes"]):

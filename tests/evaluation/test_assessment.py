@@ -12,6 +12,7 @@ from keras_deeplab.evaluation.assessment import Assessment, assess
 from keras_deeplab.evaluation.image_scores import ImageScores
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.runtimes.predictor import as_predictor
 
 PROTOCOL = Protocol(flip=True)
 
@@ -23,7 +24,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def assessment(model):
-    return assess(model, labelled.pairs(), labelled.TABLE, PROTOCOL, names=list("abcdef"))
+    return assess(
+        as_predictor(model), labelled.pairs(), labelled.TABLE, PROTOCOL, names=list("abcdef")
+    )
 
 
 def test_counts_are_those_of_evaluate(model, assessment):
@@ -101,7 +104,7 @@ def test_the_best_and_the_worst(rights, best, worst):
 
 def test_memory_does_not_grow_with_the_images():
     """A sample of all that is kept; rows go to the disk."""
-    assessment = Assessment(labelled.TABLE, PROTOCOL, "float32")
+    assessment = Assessment(labelled.TABLE, PROTOCOL, "keras", "float32")
     random = np.random.default_rng(0)
     label = random.integers(0, 3, (48, 48)).astype(np.uint8)
 

@@ -9,13 +9,14 @@ from evaluation import labelled
 import keras_deeplab as kd
 from keras_deeplab.evaluation.comparison import compare
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.runtimes.predictor import as_predictor
 
 PLAIN, FLIP = Protocol(), Protocol(flip=True)
 
 
 @pytest.fixture(scope="module")
 def models():
-    return labelled.model(seed=0), labelled.model(seed=1)
+    return [as_predictor(labelled.model(seed=seed)) for seed in (0, 1)]
 
 
 def test_each_side_is_that_of_evaluate(models):

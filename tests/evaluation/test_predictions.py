@@ -9,7 +9,8 @@ from evaluation import labelled
 import keras_deeplab as kd
 from keras_deeplab.evaluation.predictions import on_devices, predictions
 from keras_deeplab.prediction.protocols import Protocol
-from keras_deeplab.prediction.views import logits_function
+from keras_deeplab.runtimes.keras_runtime import logits_function
+from keras_deeplab.runtimes.predictor import as_predictor
 
 FLIP = Protocol(scales=(0.75, 1.0), flip=True)
 
@@ -21,7 +22,9 @@ def model():
 
 def test_views_are_those_of_predict(model):
     pairs = labelled.pairs(2)
-    for (image, label), made in zip(pairs, predictions(model, pairs, FLIP), strict=True):
+    for (image, label), made in zip(
+        pairs, predictions(as_predictor(model), pairs, FLIP), strict=True
+    ):
         assert made.label is label
         for flip, probabilities in zip((False, True), made.views, strict=True):
             expected = kd.predict(model, image, scales=(0.75, 1.0), flip=flip)
@@ -31,8 +34,8 @@ def test_views_are_those_of_predict(model):
 def test_mirrored_views_change_nothing_of_the_others(model):
     """To the last bit: validation in training reports both, `evaluate` one of them."""
     pairs = labelled.pairs(3)
-    plain = predictions(model, pairs, Protocol(scales=(0.75, 1.0)))
-    for alone, both in zip(plain, predictions(model, pairs, FLIP), strict=True):
+    plain = predictions(as_predictor(model), pairs, Protocol(scales=(0.75, 1.0)))
+    for alone, both in zip(plain, predictions(as_predictor(model), pairs, FLIP), strict=True):
         np.testing.assert_array_equal(alone.views[0], both.views[0])
 
 
@@ -44,19 +47,19 @@ def test_one_image_at_a_time_is_read(model):
             read.append(number)
             yield labelled.pairs(1)[0]
 
-    for made in itertools.islice(predictions(model, images(), Protocol()), 3):
+    for made in itertools.islice(predictions(as_predictor(model), images(), Protocol()), 3):
         assert read == list(range(made.index + 1))
 
 
 def test_workers_share_and_devices_keep_the_order(model):
     pairs = labelled.pairs(5)
     names = list("abcde")
-    alone = list(predictions(model, pairs, Protocol(), names=names))
+    alone = list(predictions(as_predictor(model), pairs, Protocol(), names=names))
     assert [(made.index, made.name) for made in alone] == list(enumerate(names))
     shared = [
         list(
             predictions(
-                *(model, pairs, Protocol()),
+                *(as_predictor(model), pairs, Protocol()),
                 names=names,
                 workers=2,
                 worker=worker,
@@ -80,7 +83,7 @@ def test_devices_take_as_many_images_as_they_are():
 def test_one_trace_serves_every_size_scale_and_window():
     model = labelled.model(seed=1)
     for protocol in (FLIP, Protocol(), Protocol(window=32, stride=24)):
-        list(predictions(model, labelled.pairs(3), protocol))
+        list(predictions(as_predictor(model), labelled.pairs(3), protocol))
     compiled = logits_function(model).__closure__[0].cell_contents
     assert compiled.experimental_get_tracing_count() == 1
 
@@ -97,6 +100,10 @@ def test_errors_name_the_image(model):
         with pytest.raises(ValueError, match=message):
             kd.evaluate(model, [good, bad], num_classes=3)
     with pytest.raises(ValueError, match=r"roofs/7.png: Image height"):
-        list(predictions(model, [(image[:20], label)], Protocol(), names=["roofs/7.png"]))
+        list(
+            predictions(
+                as_predictor(model), [(image[:20], label)], Protocol(), names=["roofs/7.png"]
+            )
+        )
     with pytest.raises(ValueError, match="longer"):
-        list(predictions(model, [good, good], Protocol(), names=["one"]))
+        list(predictions(as_predictor(model), [good, good], Protocol(), names=["one"]))

@@ -7,7 +7,8 @@ import pytest
 from reference import golden, golden_model
 
 import keras_deeplab as kd
-from keras_deeplab.models.layers import ImageInput, input_statistics
+from keras_deeplab.models.inputs import input_statistics
+from keras_deeplab.models.layers import ImageInput
 
 
 @pytest.fixture(scope="module")

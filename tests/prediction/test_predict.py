@@ -7,7 +7,9 @@ from scipy.special import softmax
 from tiny import tiny_model
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.views import batch_logits, logits_function
+from keras_deeplab.prediction.views import batch_logits
+from keras_deeplab.runtimes.keras_runtime import logits_function
+from keras_deeplab.runtimes.predictor import as_predictor
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def test_flip_equals_the_reference(model):
 def test_windows_equal_the_reference(bare_model):
     case = read("tta/slide_96x128.json")
     image = golden.make_input("slide_96x128", 1, 96, 128)
-    logits = batch_logits(bare_model, image, (64, 64), (48, 48))
+    logits = batch_logits(as_predictor(bare_model), image, (64, 64), (48, 48))
     n, y, x = np.array(case["logits"]["positions_nyx"]).T
     np.testing.assert_allclose(logits[n, y, x], case["logits"]["values"], rtol=0, atol=TOLERANCE)
     histogram = np.bincount(logits.argmax(-1).ravel(), minlength=6)

@@ -5,7 +5,8 @@ Variables are dicts of arrays by the paths of `tiny.tiny_model`.
 
 import numpy as np
 
-from keras_deeplab.models.layers import BN_EPSILON, MEAN, STD
+from keras_deeplab.models.inputs import MEAN, STD
+from keras_deeplab.models.layers import BN_EPSILON
 
 PYTORCH_MOMENTUM = 0.1  # of batch norm: the part that is replaced
 BLOCKS = ("backbone-stem", "backbone-layer1")

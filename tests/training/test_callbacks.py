@@ -5,7 +5,7 @@ from reference import golden
 from tiny import tiny_model
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.views import logits_function
+from keras_deeplab.runtimes.keras_runtime import logits_function
 
 
 @pytest.fixture

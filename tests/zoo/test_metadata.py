@@ -15,7 +15,7 @@ from keras_deeplab._internal import resources
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
 from keras_deeplab.data.datasets.registry import dataset_spec
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.zoo.loader import entry_metadata
+from keras_deeplab.zoo.finding import entry_metadata
 from keras_deeplab.zoo.run_folders import run_record
 
 CLASSES = pathlib.Path(__file__).parents[2] / "examples/dubai/classes.json"

@@ -1,0 +1,1 @@
+"""Inference: one `Predictor` over Keras, OpenVINO, ONNX Runtime and LiteRT."""

@@ -1,0 +1,135 @@
+"""`keras_deeplab.compile_for_inference`: the predictor of a model."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import typing
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab.models.inputs import MIN_SIZE
+from keras_deeplab.runtimes.converted import converted_model
+from keras_deeplab.runtimes.exported import exported_network, exported_predictor
+from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
+from keras_deeplab.runtimes.registry import (
+    AUTO,
+    Runtime,
+    check_precision,
+    get_runtime,
+    installed_runtimes,
+    native,
+    runtime_of_file,
+)
+from keras_deeplab.runtimes.selection import Candidate, choose
+from keras_deeplab.runtimes.source import ModelSource, find_source
+
+if typing.TYPE_CHECKING:
+    import keras
+
+VARIABLES = {"runtime": "KERAS_DEEPLAB_RUNTIME", "precision": "KERAS_DEEPLAB_PRECISION"}
+
+
+def compile_for_inference(
+    model: keras.Model | StrPath,
+    runtime: str = AUTO,
+    precision: str = AUTO,
+    tile: int | None = None,
+) -> Predictor:
+    """Compiles a model for fast inference.
+
+    The first time, a model is converted for its runtime, and kept in the cache folder
+    (`$KERAS_DEEPLAB_HOME/runtimes`). Later it is read from there, without importing TensorFlow.
+
+    Args:
+        model: Zoo name, folder of a training run, `.keras` file, `keras.Model` of logits, or a file
+            of a runtime (`.xml`, `.onnx`, `.tflite`) that this package converted. The predictor has
+            the weights of now: later changes of a `keras.Model` do not reach it.
+        runtime: `"keras"`, `"openvino"`, `"onnx"` (extra `[onnx]`) or `"litert"` (extra
+            `[litert]`). `"auto"` takes the fastest installed one, of those that give the classes of
+            Keras in float32 on at least 99.5 % of the pixels of the model's check image. It is
+            measured once for every model, processor and version of the runtimes.
+        precision: `"float32"`, or `"bfloat16"`. `"auto"` lets the same measurement decide; it
+            leaves out bfloat16 on processors without instructions for it, and for models without
+            a check image.
+        tile: Side in pixels of the images to come, compiled now and not at the first call; other
+            sizes are compiled when they come. `None` compiles each size at its first call.
+
+    Returns:
+        `Predictor`.
+
+    The environment variables `KERAS_DEEPLAB_RUNTIME` and `KERAS_DEEPLAB_PRECISION` replace
+    `"auto"`.
+
+    Raises:
+        ValueError: For an unknown model, runtime or precision, a runtime that is not installed, and
+            a tile below 32.
+
+    Example:
+
+    >>> predictor = kd.compile_for_inference("r18_dubai")
+    >>> predictor(np.zeros((1, 256, 256, 3), "uint8")).shape
+    (1, 256, 256, 5)
+    """
+    if tile is not None and tile < MIN_SIZE:
+        raise InputError(f"tile must be {MIN_SIZE} pixels or more, got {tile}.")
+    runtime, precision = _chosen("runtime", runtime), _chosen("precision", precision)
+    own = runtime_of_file(model) if isinstance(model, (str, pathlib.Path)) else None
+    if own is not None:
+        predictor = exported_predictor(model, own, runtime, precision)
+    else:
+        predictor = _compile(find_source(model), runtime, precision)
+    if tile is not None:
+        predictor.compile((tile, tile))
+    return predictor
+
+
+def find_network(model: keras.Model | StrPath) -> Network:
+    """What is known of a model, before it is compiled: `Predictor.network`."""
+    own = runtime_of_file(model) if isinstance(model, (str, pathlib.Path)) else None
+    return find_source(model).network if own is None else exported_network(model, own)
+
+
+def _chosen(option: str, value: str) -> str:
+    return os.environ.get(VARIABLES[option]) or AUTO if value == AUTO else value
+
+
+def _compile(source: ModelSource, runtime: str, precision: str) -> Predictor:
+    runtimes = installed_runtimes() if runtime == AUTO else [get_runtime(runtime)]
+    check_precision(precision, runtimes, source.network.name)
+    candidates = [
+        Candidate(each, known)
+        for each in runtimes
+        for known in each.precisions
+        if precision == known or (precision == AUTO and native(known))
+    ]
+    chosen = choose(source, candidates, compile_candidate)
+    return compile_candidate(source, chosen)
+
+
+def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
+    """The predictor of a runtime and a precision."""
+    runtime, precision = candidate
+    if runtime.name == "keras":
+        from keras_deeplab.runtimes.keras_runtime import predictor_of, with_precision
+
+        model = with_precision(source.float32_model, precision)
+        return predictor_of(model, source.network, precision)
+    compile_size = functools.partial(_compile_size, source, runtime, precision)
+    return Predictor(source.network, runtime.name, precision, compile_size)
+
+
+def _compile_size(
+    source: ModelSource, runtime: Runtime, precision: str, size: tuple[int, int]
+) -> Engine:
+    module = runtime.module
+    fixed = None if module.ANY_SIZE else size
+    name = runtime.name if fixed is None else f"{runtime.name}-{size[0]}x{size[1]}"
+    file = f"model{runtime.suffix}"
+
+    def convert(folder: pathlib.Path) -> None:
+        module.convert(source.float32_model, fixed, folder / file, source.network.to_json())
+
+    with converted_model(source.key, name, convert) as folder:
+        return module.compile_file(folder / file, size, precision)

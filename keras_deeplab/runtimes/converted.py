@@ -1,0 +1,104 @@
+"""Converted models on disk: checked by hash, shared by processes, bounded in size."""
+
+import contextlib
+import logging
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+
+from keras_deeplab._internal.files import file_sha256
+from keras_deeplab.downloads.cache import HOME_VARIABLE, cache_dir, locked
+
+LIMIT = 4_000_000_000  # bytes; the model that was not used for the longest time is deleted first
+SUMS = "SHA256SUMS"  # in the format of sha256sum
+
+logger = logging.getLogger("keras_deeplab")
+_warned: set[pathlib.Path] = set()  # folders that could not be written to
+
+
+def model_folder(key: str) -> pathlib.Path:
+    """Folder of everything that is kept of a model, by `ModelSource.key`."""
+    return cache_dir() / "runtimes" / key
+
+
+@contextlib.contextmanager
+def converted_model(
+    key: str, name: str, convert: Callable[[pathlib.Path], None]
+) -> Iterator[pathlib.Path]:
+    """The folder of a converted model; `convert` fills it unless it is in the cache.
+
+    A damaged folder is converted again. Where the cache cannot be written to, the model is
+    converted into a temporary folder.
+
+    Args:
+        key: Key of the model.
+        name: Name of this conversion, for example `"onnx-512x512"`.
+        convert: Function that writes the files of the conversion into an empty folder.
+    """
+    target = model_folder(key) / name
+    if not _is_intact(target):
+        try:
+            _fill(target, convert)
+        except OSError as error:
+            _warn_once(target.parents[1], error)
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                convert(pathlib.Path(folder))
+                yield pathlib.Path(folder)
+            return
+    with contextlib.suppress(OSError):  # a cache that others own
+        os.utime(target)
+    yield target
+
+
+def _warn_once(folder: pathlib.Path, error: OSError) -> None:
+    if folder not in _warned:
+        logger.warning(
+            "The cache cannot be written to (%s): the model is converted again at every start. "
+            "Make it writable, or set %s to a writable folder.",
+            error,
+            HOME_VARIABLE,
+        )
+        _warned.add(folder)
+
+
+def _is_intact(folder: pathlib.Path) -> bool:
+    """Whether a folder holds the files that were written to it."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = [line.split("  ", 1) for line in lines]
+        return bool(sums) and all(file_sha256(folder / name) == digest for digest, name in sums)
+    except (OSError, ValueError):
+        return False
+
+
+def _fill(target: pathlib.Path, convert: Callable[[pathlib.Path], None]) -> None:
+    with locked(target):
+        if _is_intact(target):  # another process was quicker
+            return
+        if target.exists():
+            logger.warning("%s is damaged: converting the model again.", target)
+            shutil.rmtree(target)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+            new = pathlib.Path(folder) / "new"
+            new.mkdir()
+            convert(new)
+            sums = (f"{file_sha256(path)}  {path.name}\n" for path in sorted(new.iterdir()))
+            (new / SUMS).write_text("".join(sums), encoding="utf-8")
+            new.rename(target)
+        _delete_oldest(keep=target)
+
+
+def _delete_oldest(keep: pathlib.Path) -> None:
+    """Deletes converted models until the cache is within its limit."""
+    folders = [path.parent for path in keep.parents[1].glob(f"*/*/{SUMS}") if path.parent != keep]
+    total = _size(keep) + sum(map(_size, folders))
+    for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime):
+        if total > LIMIT:
+            total -= _size(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(folder: pathlib.Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())

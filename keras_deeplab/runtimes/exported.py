@@ -1,0 +1,60 @@
+"""A file of a runtime as a predictor: what this package converted, in the cache or elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
+from keras_deeplab.runtimes.registry import AUTO, Runtime, check_precision
+
+
+def exported_network(path: StrPath, runtime: Runtime) -> Network:
+    """The `Network` of a file.
+
+    Raises:
+        ValueError: When the file cannot be read, or is of another tool.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.")
+    record = runtime.module.read_record(path)
+    if record is None:
+        raise InputError(
+            f"{path} does not say what it is: it has no entry 'keras_deeplab' in its metadata, so "
+            "its classes, channels and value range are unknown."
+        )
+    return network_from_json(record, where=str(path))
+
+
+def exported_predictor(path: StrPath, own: Runtime, runtime: str, precision: str) -> Predictor:
+    """The predictor of a file; `"auto"` is float32, as there is no image to check others with.
+
+    Args:
+        path: The file.
+        own: The runtime of its suffix.
+        runtime: The runtime that was asked for.
+        precision: The precision that was asked for.
+
+    Raises:
+        ValueError: When the file cannot be read, is of another tool, or is not for the runtime.
+    """
+    if runtime not in (AUTO, own.name):
+        raise InputError(f"{path} is a file of runtime {own.name!r}, not of {runtime!r}.")
+    check_precision(precision, [own], str(path))
+    network = exported_network(path, own)
+    precision = "float32" if precision == AUTO else precision
+    compile_size = functools.partial(_compile_size, pathlib.Path(path), own, precision)
+    return Predictor(network, own.name, precision, compile_size)
+
+
+def _compile_size(
+    path: pathlib.Path, runtime: Runtime, precision: str, size: tuple[int, int]
+) -> Engine:
+    fixed = runtime.module.image_size(path)
+    for side, only, asked in zip(("height", "width"), fixed, size, strict=True):
+        if only not in (None, asked):
+            raise InputError(f"{path} takes images of {side} {only} alone, got {asked}.")
+    return runtime.module.compile_file(path, size, precision)

@@ -1,0 +1,129 @@
+"""The Keras runtime: the model itself, on whatever backend and device Keras uses."""
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
+
+POLICIES = {"bfloat16": "mixed_bfloat16"}  # dtype policy of a precision
+FLOAT32 = ("preprocessing", "logits", "aux_logits")  # layers of float32 under every policy
+
+_COMPILED: weakref.WeakKeyDictionary[keras.Model, Engine] = weakref.WeakKeyDictionary()
+
+
+def keras_predictor(model: keras.Model) -> Predictor:
+    """`Predictor` of a model as it is: later changes of its weights change the predictions."""
+    return predictor_of(model, describe_network(model), model.compute_dtype)
+
+
+def predictor_of(model: keras.Model, network: Network, precision: str) -> Predictor:
+    """`Predictor` of a model that computes in a precision."""
+    engine = functools.partial(_engine, model)  # keeps the model alive
+    return Predictor(network, "keras", precision, engine)
+
+
+def _engine(model: keras.Model, size: tuple[int, int]) -> Engine:
+    return logits_function(model)
+
+
+def describe_network(model: keras.Model) -> Network:
+    """`Network` of a Keras model.
+
+    Raises:
+        ValueError: When the model ends in an activation: prediction needs logits.
+    """
+    if any(layer.name.endswith("logits-activation") for layer in model.layers):
+        raise InputError(
+            "The model ends in an activation, but prediction and evaluation need logits: build or "
+            "load the model with activation=None."
+        )
+    metadata = getattr(model, "metadata", None)
+    return Network(
+        name=(metadata and metadata.name) or model.name,
+        metadata=metadata,
+        channels=model.input_shape[-1],
+        classes=main_output(model.output).shape[-1],
+        normalises=model.get_layer("preprocessing").mean is not None,
+    )
+
+
+def main_output(outputs: Any) -> Any:
+    """The logits among a model's outputs, without those of an auxiliary head."""
+    return outputs["logits"] if isinstance(outputs, dict) else outputs
+
+
+def logits_function(model: keras.Model) -> Engine:
+    """Function from float32 images `(N, H, W, C)` to the model's float32 logits.
+
+    On TensorFlow it is traced once per model, for all image and batch sizes.
+    """
+    if model not in _COMPILED:
+        _COMPILED[model] = _build_logits_function(model)
+    return _COMPILED[model]
+
+
+def _build_logits_function(model: keras.Model) -> Engine:
+    reference: Callable[[], Any] = weakref.ref(model)  # the cache must not keep the model alive
+
+    def forward(images: Any) -> Any:
+        return main_output(reference()(images, training=False))
+
+    if keras.backend.backend() == "tensorflow":
+        forward = traced(forward, (None, *model.input_shape[1:]))
+    return lambda images: keras.ops.convert_to_numpy(forward(images))
+
+
+def traced(forward: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:
+    """A `tf.function` of float32 images of a shape that may leave sides open."""
+    import tensorflow as tf
+
+    return tf.function(forward, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")])
+
+
+def inference_function(
+    model: keras.Model, size: tuple[int, int] | None, *, batch: int | None = None
+) -> Any:
+    """The `tf.function` of a model's logits, for other runtimes to convert.
+
+    Args:
+        model: Model of logits.
+        size: `(height, width)` of the images; `None` leaves both open.
+        batch: Number of images; `None` leaves it open.
+
+    Raises:
+        ValueError: On other backends than TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"Models are converted on Keras's TensorFlow backend, not on "
+            f"{keras.backend.backend()}: use runtime='keras', or set KERAS_BACKEND=tensorflow."
+        )
+    shape = (batch, *(size or (None, None)), model.input_shape[-1])
+    return traced(lambda images: main_output(model(images, training=False)), shape)
+
+
+def with_precision(model: keras.Model, precision: str) -> keras.Model:
+    """A float32 model in another precision: itself, or a copy under the dtype policy of it."""
+    return model if precision == "float32" else _copy(model, POLICIES[precision])
+
+
+def float32_copy(model: keras.Model) -> keras.Model:
+    """A copy of a model, whatever its dtype policy, in float32."""
+    return _copy(model, "float32")
+
+
+def _copy(model: keras.Model, policy: str) -> keras.Model:
+    def copy_layer(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if layer.name not in FLOAT32:
+            config["dtype"] = policy
+        return type(layer).from_config(config)
+
+    twin = keras.models.clone_model(model, clone_function=copy_layer)
+    twin.set_weights(model.get_weights())
+    return twin

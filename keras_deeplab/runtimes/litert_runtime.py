@@ -1,0 +1,100 @@
+"""LiteRT, formerly TensorFlow Lite. A converted file serves one size, one image at a time."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+import typing
+
+import numpy as np
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.stderr import capture_stderr
+
+if typing.TYPE_CHECKING:
+    import keras
+
+    from keras_deeplab.runtimes.predictor import Engine
+
+SUFFIX = ".tflite"
+ANY_SIZE = False
+RECORD = b"keras_deeplab"  # name of the entry in the metadata of the file
+
+
+def convert(model: keras.Model, size: tuple[int, int] | None, path: pathlib.Path, record: str):
+    """Writes a Keras model as a LiteRT file, float32."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from keras_deeplab.runtimes.keras_runtime import inference_function
+
+    # Variables would become resources, which the XNNPACK delegate does not compute with.
+    function = inference_function(model, size, batch=1).get_concrete_function()
+    frozen = convert_variables_to_constants_v2(function)
+    content = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model).convert()
+    path.write_bytes(_with_record(content, record))
+
+
+def _with_record(content: bytes, record: str) -> bytes:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(record.encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = RECORD, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def read_record(path: pathlib.Path) -> str | None:
+    """The record that `convert` was given; `None` for a file of another tool."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    _interpreter(path)  # refuses what is not a model
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    for index in range(model.MetadataLength()):
+        entry = model.Metadata(index)
+        if entry.Name() == RECORD:
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes().decode()
+    return None
+
+
+def image_size(path: pathlib.Path) -> tuple[int | None, int | None]:
+    """Height and width of the images that a file takes; always fixed."""
+    _, height, width, _ = _interpreter(path).get_input_details()[0]["shape"].tolist()
+    return height, width
+
+
+def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> Engine:
+    """Compiles a converted model."""
+    interpreter = _interpreter(path)
+    with capture_stderr():  # it reports that it takes XNNPACK, as always
+        interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    lock = threading.Lock()  # its buffers belong to one call at a time
+
+    def one(image: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source["index"], image[np.newaxis])
+        interpreter.invoke()
+        return interpreter.get_tensor(target["index"])
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        with lock:
+            return np.concatenate([one(image) for image in images])
+
+    return logits
+
+
+def _interpreter(path: pathlib.Path) -> typing.Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        return Interpreter(str(path), num_threads=os.cpu_count())
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as a LiteRT model: {error}") from error

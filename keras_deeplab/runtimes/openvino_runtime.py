@@ -1,0 +1,87 @@
+"""The OpenVINO runtime: the fastest one on most processors. One converted file serves all sizes."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import threading
+import typing
+
+import numpy as np
+
+from keras_deeplab._internal.errors import InputError
+
+if typing.TYPE_CHECKING:
+    import keras
+
+    from keras_deeplab.runtimes.predictor import Engine
+
+SUFFIX = ".xml"
+ANY_SIZE = True
+HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's own default is the lower precision
+RECORD = "keras_deeplab"  # in the runtime information of the file
+
+
+def import_openvino() -> typing.Any:
+    """The module `openvino`, imported without its telemetry.
+
+    With `openvino_telemetry` in place, the import alone sends a message to a server. OpenVINO works
+    without that package, and then sends nothing.
+    """
+    telemetry = "openvino_telemetry"
+    if "openvino" not in sys.modules and telemetry not in sys.modules:
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # imports of it fail
+        try:
+            import openvino
+        finally:
+            del sys.modules[telemetry]
+    import openvino
+
+    return openvino
+
+
+def convert(model: keras.Model, size: tuple[int, int] | None, path: pathlib.Path, record: str):
+    """Writes a Keras model as OpenVINO IR, float32, `path` and a `.bin` file beside it."""
+    from keras_deeplab.runtimes.keras_runtime import inference_function
+
+    openvino = import_openvino()
+    converted = openvino.convert_model(inference_function(model, size).get_concrete_function())
+    converted.set_rt_info(record, RECORD)
+    openvino.save_model(converted, path, compress_to_fp16=False)
+
+
+def read_record(path: pathlib.Path) -> str | None:
+    """The record that `convert` was given; `None` for a file of another tool."""
+    model = _read_model(path)
+    return str(model.get_rt_info(RECORD).value) if model.has_rt_info(RECORD) else None
+
+
+def image_size(path: pathlib.Path) -> tuple[int | None, int | None]:
+    """Height and width of the images that a file takes; `None` where any will do."""
+    shape = _read_model(path).input().partial_shape
+    height, width = (None if side.is_dynamic else side.get_length() for side in list(shape)[1:3])
+    return height, width
+
+
+def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> Engine:
+    """Compiles a converted model for images of a size; any number of them at a time."""
+    model = _read_model(path)
+    shape = model.input().partial_shape
+    shape[1], shape[2] = size
+    model.reshape(shape)
+    options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    compiled = import_openvino().compile_model(model, "CPU", options)
+    lock = threading.Lock()  # its buffers belong to one call at a time
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        with lock:
+            return compiled(images)[0].copy()
+
+    return logits
+
+
+def _read_model(path: pathlib.Path) -> typing.Any:
+    try:
+        return import_openvino().Core().read_model(path)
+    except RuntimeError as error:
+        raise InputError(f"{path} cannot be read as OpenVINO IR: {error}") from error

@@ -1,0 +1,120 @@
+"""The runtimes by name: which are installed, and which precisions they compute in."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+import importlib.util
+import pathlib
+import typing
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.processor import has_bfloat16
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+AUTO = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """A runtime.
+
+    Args:
+        name: Its name.
+        packages: Packages that it imports.
+        extra: Extra of this package that installs them; `None` for a part of every install.
+        precisions: What it can compute in.
+        suffix: Of the files it reads; `None` where it reads none.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    extra: str | None = None
+    precisions: tuple[str, ...] = ("float32",)
+    suffix: str | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether all packages are there; imports none."""
+        return all(importlib.util.find_spec(package) for package in self.packages)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of each package."""
+        names = (package.replace("_", "-") for package in self.packages)
+        return {name: importlib.metadata.version(name) for name in names}
+
+    @property
+    def module(self) -> typing.Any:
+        """The module that converts and compiles: `convert`, `compile_file`, `read_record`."""
+        return importlib.import_module(f"keras_deeplab.runtimes.{self.name}_runtime")
+
+
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime("keras", ("keras",), precisions=("float32", "bfloat16")),
+        Runtime("openvino", ("openvino",), precisions=("float32", "bfloat16"), suffix=".xml"),
+        Runtime("onnx", ("onnx", "tf2onnx", "onnxruntime"), "onnx", suffix=".onnx"),
+        Runtime("litert", ("ai_edge_litert",), "litert", suffix=".tflite"),
+    )
+}
+
+
+def installed_runtimes() -> list[Runtime]:
+    """The runtimes whose packages are installed."""
+    return [runtime for runtime in RUNTIMES.values() if runtime.installed]
+
+
+def get_runtime(name: str) -> Runtime:
+    """A runtime by name.
+
+    Raises:
+        ValueError: For an unknown one, and one that is not installed; says how to install it.
+    """
+    installed = ", ".join(runtime.name for runtime in installed_runtimes())
+    if name not in RUNTIMES:
+        raise InputError(
+            f"runtime must be {AUTO} or one of {', '.join(RUNTIMES)}, got {name!r}. Installed: "
+            f"{installed}."
+        )
+    runtime = RUNTIMES[name]
+    if not runtime.installed:
+        package = f'"keras-deeplab[{runtime.extra}]"' if runtime.extra else runtime.packages[0]
+        raise InputError(
+            f"runtime {name!r} is not installed: pip install {package}. Installed: {installed}."
+        )
+    return runtime
+
+
+def check_precision(precision: str, runtimes: list[Runtime], name: str) -> None:
+    """Raises a `ValueError` for a precision that no runtime can compute this model in.
+
+    Args:
+        precision: Name of a precision, or `"auto"`.
+        runtimes: The runtimes to choose from.
+        name: Of the model, for the message.
+    """
+    offered = {known for runtime in runtimes for known in runtime.precisions}
+    known = [known for known in PRECISIONS if known in offered]
+    if precision in (AUTO, *known):
+        return
+    if precision == "int8":
+        raise InputError(f"{name} has no int8 weights: they need a calibrated export.")
+    raise InputError(
+        f"precision must be {AUTO} or one of {', '.join(PRECISIONS)}, got {precision!r}. "
+        f"Runtime {', '.join(runtime.name for runtime in runtimes)}: {', '.join(known)}."
+    )
+
+
+def native(precision: str) -> bool:
+    """Whether this processor has instructions for a precision: without them it is slower."""
+    return precision == "float32" or (precision == "bfloat16" and has_bfloat16())
+
+
+def runtime_of_file(path: str | pathlib.Path) -> Runtime | None:
+    """The runtime that reads a file, by its suffix; `None` for no such suffix."""
+    suffix = pathlib.Path(path).suffix.lower()
+    found = [runtime.name for runtime in RUNTIMES.values() if runtime.suffix == suffix]
+    return get_runtime(found[0]) if found and suffix else None

@@ -1,0 +1,112 @@
+"""What is compiled for inference: a Keras model, a `.keras` file, a zoo name or a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+import sys
+import typing
+from collections.abc import Callable
+
+from keras_deeplab import __version__
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab.runtimes.predictor import Network
+from keras_deeplab.zoo.finding import find_model
+
+if typing.TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """A model that can be compiled; Keras is imported only to load it.
+
+    A Keras model is copied: the source has the weights of now.
+
+    Args:
+        network: `Network`.
+        identity: Function that returns a text which differs for other weights or other networks.
+        load_model: Function that returns the Keras model, in float32.
+        check_image: An image of the kind that the model is for; `None` where there is none.
+    """
+
+    network: Network
+    identity: Callable[[], str]
+    load_model: Callable[[], keras.Model]
+    check_image: pathlib.Path | None = None
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Name of the model in the cache; a new version of this package converts models again."""
+        text = json.dumps([__version__, self.identity()])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @functools.cached_property
+    def float32_model(self) -> keras.Model:
+        """The Keras model in float32; loaded once."""
+        return self.load_model()
+
+
+def find_source(model: keras.Model | StrPath) -> ModelSource:
+    """The `ModelSource` of a Keras model, a `.keras` file, a zoo name or the folder of a run.
+
+    Raises:
+        ValueError: When it is none of these, or does not output logits.
+    """
+    if not isinstance(model, (str, pathlib.Path)):
+        if "keras" not in sys.modules or not isinstance(model, sys.modules["keras"].Model):
+            raise InputError(
+                f"Expected a Keras model, a zoo name, a run folder or a model file, got {model!r}."
+            )
+        return _source_of_keras_model(model)
+    if str(model).endswith(".keras"):
+        return _source_of_keras_model(_read_keras_file(model))
+    trained = find_model(model)
+    metadata = trained.metadata
+    network = Network(
+        name=metadata.name or str(model),
+        metadata=metadata,
+        channels=metadata.num_channels,
+        classes=len(metadata.classes),
+        normalises=metadata.mean is not None,
+    )
+
+    def load_model() -> keras.Model:
+        from keras_deeplab.zoo.loader import load
+
+        return load(model, dtype="float32")
+
+    record = {**metadata.to_json(), "name": None}  # the same weights under another name
+    return ModelSource(
+        network, lambda: json.dumps([record, trained.sha256()]), load_model, trained.check_image
+    )
+
+
+def _source_of_keras_model(model: keras.Model) -> ModelSource:
+    from keras_deeplab.runtimes.keras_runtime import describe_network, float32_copy
+
+    configuration = model.to_json()
+    copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
+
+    def identity() -> str:
+        digest = hashlib.sha256(configuration.encode())
+        for array in copy.get_weights():
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    return ModelSource(describe_network(model), identity, lambda: copy)
+
+
+def _read_keras_file(path: StrPath) -> keras.Model:
+    import keras
+
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path} does not exist.")
+    try:
+        return keras.saving.load_model(path)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as a Keras model: {error}") from error
