@@ -13,7 +13,6 @@ import click
 from keras_deeplab.commands.data_options import (
     FILE,
     OUTPUT_FOLDER,
-    PRECISION,
     PathOrName,
     class_table,
     data_source,
@@ -24,6 +23,7 @@ from keras_deeplab.commands.data_options import (
 from keras_deeplab.commands.group import Command
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
 from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
+from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
 
 if typing.TYPE_CHECKING:
     from keras_deeplab.data.source import DataSource
@@ -46,7 +46,7 @@ def option(*names: str, **settings: typing.Any):
 @recipe_options()
 @option("--show-recipe", is_flag=True, help="Print the recipe of these options and exit.")
 @option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
-@option("--precision", type=PRECISION, default="float32")
+@precision_option()
 @option(
     "--init",
     type=PathOrName(),
@@ -96,6 +96,11 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
         raise click.UsageError("Missing option --model, or --init with the weights to start from.")
     if options["workers"] and options["strategy"] != "multiworker":
         raise click.UsageError("--workers needs --strategy multiworker.")
+    if options["precision"] == AUTO and options["strategy"] == "multiworker":
+        raise click.UsageError(
+            "--precision auto cannot be combined with --strategy multiworker: the processors of "
+            "the workers may differ. Name the precision."
+        )
     if options["workers"] and "TF_CONFIG" not in os.environ:
         from keras_deeplab.training.distributed.workers import run_workers
 
@@ -105,6 +110,9 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
                 options["workers"],
             )
         )
+    precision = chosen_precision(options["precision"], output if resume else None)
+    # Not "auto": --from-run and --resume repeat what run.json notes, on any processor.
+    context.params["precision"] = options["precision"] = precision
     train_here(context, output, resume, options)
     click.echo(f"Done: {output}")
 

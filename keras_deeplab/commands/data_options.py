@@ -31,7 +31,6 @@ class OutputPath(click.Path):
 
 OUTPUT_FOLDER = OutputPath(file_okay=False, path_type=pathlib.Path)
 OUTPUT_FILE = OutputPath(dir_okay=False, path_type=pathlib.Path)
-PRECISION = click.Choice(["float32", "mixed_bfloat16", "mixed_float16"])
 
 Decorator = Callable[[Callable], Callable]
 Options = Mapping[str, typing.Any]  # of a command, by parameter name

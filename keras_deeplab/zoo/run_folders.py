@@ -11,7 +11,7 @@ from keras_deeplab.zoo.metadata import RGB, ModelMetadata
 
 RUN_RECORD = "run.json"  # metadata of the model, recipe, options, machine, data
 RUN_VERSION = 2  # of the record; 1, without the key "version", had other names in its recipe
-CHECK_IMAGE = "check_image.tif"  # see `zoo.check_images`
+CHECK_IMAGE = "check_image.tif"  # a validation image, see `read_check_image`
 KEPT_WEIGHTS = ("best", "averaged", "last")  # the first that is there is the run's result
 
 Record = dict[str, typing.Any]

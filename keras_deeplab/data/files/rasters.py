@@ -67,15 +67,23 @@ def open_raster(path: StrPath, *, name: str | None = None) -> Iterator[DatasetRe
 def _opened(path: StrPath) -> DatasetReader:
     import rasterio
 
-    with _OPENING, warnings.catch_warnings():
-        # rasterio warns of every image without georeference.
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+    with without_georeference_warning():
         raster = rasterio.open(path)
     with contextlib.suppress(Exception):
         # The first call raises what GDAL only noted at opening, such as damaged EXIF of a JPEG,
         # whose pixels can be read. An error of more weight comes again.
         raster.colorinterp  # noqa: B018
     return raster
+
+
+@contextlib.contextmanager
+def without_georeference_warning() -> Iterator[None]:
+    """Context manager in which to open a raster, to read or to write, that has no georeference."""
+    import rasterio
+
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
 
 
 def valid_pixels(

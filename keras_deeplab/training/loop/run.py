@@ -22,6 +22,7 @@ from keras_deeplab.training.distributed.strategies import (
     worker_share,
 )
 from keras_deeplab.training.loop.averaging import base_optimizer, defer_ema_finalize
+from keras_deeplab.training.loop.check_image import keep_check_image
 from keras_deeplab.training.loop.deterministic import deterministic_gradients
 from keras_deeplab.training.loop.epoch_end import Patience, Validation, end_epoch
 from keras_deeplab.training.loop.history import Row
@@ -60,7 +61,8 @@ def train(
         dataset: Finite dataset of `(image, label)`, as `data.from_folder` returns it.
         recipe: `Recipe`, or its name.
         output: Folder for `last.weights.h5`, `best.weights.h5`, `history.csv`, `curve.png`,
-            `tensorboard` and `run.json`, the record that `load` reads.
+            `tensorboard`, `run.json`, the record that `load` reads, and `check_image.tif`, a part
+            of the first validation image.
         classes: `ClassTable`, or class names.
         validation: Dataset whose mIoU selects the best weights, or `None` for no best weights.
         validate_every: Steps between validations.
@@ -106,7 +108,10 @@ def train(
             record=record,
         )
         _check_folder(folder, resume)
+        folder.remove_leftovers()
         start = folder.restore(model) if resume else 0
+        if chief:
+            keep_check_image(output, validation or (), resume=resume)
         patience = Patience(folder.history, recipe.patience)
         run_callbacks = [folder, patience, *callbacks]
         scores = None

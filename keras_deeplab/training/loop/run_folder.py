@@ -3,7 +3,7 @@
 `last.weights.h5` contains model, optimizer, step and random state: everything needed to continue.
 `best.weights.h5` contains the model with the highest `val_miou`, `averaged.weights.h5` the moving
 average of a run without validation, `history.csv` a row per interval of steps, and `curve.png` is
-its plot.
+its plot. Other modules write `check_image.tif` and TensorBoard's events.
 """
 
 import math
@@ -21,7 +21,7 @@ from keras_deeplab.training.loop.averaging import averaged_weights, base_optimiz
 from keras_deeplab.training.loop.history import History, plot_history
 from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.recipe import strategy_scope
-from keras_deeplab.zoo.run_folders import RUN_RECORD, Record
+from keras_deeplab.zoo.run_folders import CHECK_IMAGE, RUN_RECORD, Record
 
 STATE = "run_state"  # group in last.weights.h5 for state that Keras does not save
 OVERFLOWS = 50  # consecutive steps that may overflow float16 before the run fails
@@ -89,13 +89,13 @@ class RunFolder(keras.callbacks.Callback):
             self.validation_due = bool(state.attrs["validation_due"])
             self.step = int(state.attrs["step"])
         self.history.read(self.folder / "history.csv", until=self.step)
-        if self.writes:
-            self._remove_leftovers()
         return self.step
 
-    def _remove_leftovers(self) -> None:
+    def remove_leftovers(self) -> None:
         """Removes the temporary files of a process that was killed while writing."""
-        for name in ("*.weights.h5", "history.csv", "curve.png", RUN_RECORD):
+        if not self.writes:
+            return
+        for name in ("*.weights.h5", "history.csv", "curve.png", RUN_RECORD, CHECK_IMAGE):
             for leftover in self.folder.glob(f".[0-9]*-{name}"):
                 leftover.unlink()
 

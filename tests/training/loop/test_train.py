@@ -113,7 +113,8 @@ def test_a_run_that_ends_again_and_again_resumes_bit_for_bit(whole, tmp_path):
     with pytest.raises(Failure):
         run(tmp_path, callbacks=[At(3, fail)])
     assert saved_step(tmp_path) == 2  # between two updates
-    for name in ("best.weights.h5", "last.weights.h5", "history.csv", "curve.png"):
+    written = ("best.weights.h5", "last.weights.h5", "history.csv", "curve.png", "check_image.tif")
+    for name in written:
         (tmp_path / f".17-{name}").touch()  # as a process leaves them that is killed
 
     handler = signal.getsignal(signal.SIGTERM)
