@@ -11,6 +11,7 @@ from .evaluation.dataset import evaluate as evaluate
 from .models.variants import list_variants as list_variants
 from .prediction.image import predict as predict
 from .prediction.overlay import overlay as overlay
+from .prediction.raster.scenes import predict_raster as predict_raster
 from .runtimes.compiling import compile_for_inference as compile_for_inference
 from .runtimes.predictor import Predictor as Predictor
 from .training import callbacks as callbacks

@@ -148,22 +148,62 @@ class ImageFormat:
                 raise InputError(f"{self.describe_range(path)}: {BEYOND_8_BITS}")
             seen = orientation(raster)
             window = seen.stored_window(window)
-            colors = palette(raster)
-            bands = [band - 1 for band in self.bands_of(raster)]
-            stored = [1] if colors is not None else [band + 1 for band in bands]
-            valid = valid_pixels(raster, stored, window)
             if raster.driver == "JPEG":
-                image = _decode_jpeg(path, window)[..., bands]
-            elif colors is not None:
-                image = colors[raster.read(1, window=window)][..., bands]
+                bands = [band - 1 for band in self.bands_of(raster)]
+                image = self._scale(_decode_jpeg(path, window)[..., bands])
+                valid = valid_pixels(raster, [band + 1 for band in bands], window)
             else:
-                image = np.moveaxis(raster.read(stored, window=window), 0, -1)
+                image, valid = self.read_open(raster, window)
+        image = np.ascontiguousarray(seen.turn(image))
+        if valid is not None:
+            valid = seen.turn(valid)
+            image[~valid] = 0
+        return image, valid
+
+    def read_open(
+        self,
+        raster: DatasetReader,
+        window: Window | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        nodata: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Reads an open raster, or a window of it, as it is stored, by GDAL alone.
+
+        Args:
+            raster: An open raster of this format.
+            window: The window, or `None` for the whole raster; its ends may be fractions where a
+                size is given.
+            size: `(height, width)` to average or interpolate to, or `None` for the size as stored.
+                Of a palette the nearest pixels are taken.
+            nodata: Stored value that means no data where all bands have it, besides what the file
+                says.
+
+        Returns:
+            Image and valid pixels as of `read`.
+        """
+        from rasterio.enums import Resampling
+
+        colors = palette(raster)
+        bands = [band - 1 for band in self.bands_of(raster)]
+        stored = [1] if colors is not None else [band + 1 for band in bands]
+        shape, method = None, Resampling.nearest
+        if size is not None:
+            shape = (len(stored), *size)
+            finer = window is not None and window.height > size[0]
+            if colors is None:
+                method = Resampling.average if finer else Resampling.bilinear
+        pixels = raster.read(stored, window=window, out_shape=shape, resampling=method)
+        valid = valid_pixels(raster, stored, window, size)
+        image = np.moveaxis(pixels, 0, -1) if colors is None else colors[pixels[0]][..., bands]
+        if nodata is not None:
+            known = (image != nodata).any(axis=-1)
+            valid = known if valid is None else valid & known
         if image.dtype.kind == "f":
             finite = np.isfinite(image).all(axis=-1)
             valid = finite if valid is None else valid & finite
-        image = np.ascontiguousarray(seen.turn(self._scale(image)))
+        image = np.ascontiguousarray(self._scale(image))
         if valid is not None:
-            valid = seen.turn(valid)
             image[~valid] = 0
         return image, valid
 

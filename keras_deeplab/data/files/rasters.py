@@ -87,7 +87,10 @@ def without_georeference_warning() -> Iterator[None]:
 
 
 def valid_pixels(
-    raster: DatasetReader, bands: Sequence[int], window: Window | None = None
+    raster: DatasetReader,
+    bands: Sequence[int],
+    window: Window | None = None,
+    size: tuple[int, int] | None = None,
 ) -> np.ndarray | None:
     """Valid pixels of a raster, by its nodata value, mask or alpha band.
 
@@ -95,6 +98,7 @@ def valid_pixels(
         raster: The open raster.
         bands: Bands to check, counted from 1.
         window: The window, or `None` for the whole raster.
+        size: `(height, width)` of the result, of the nearest pixels; `None` for that as stored.
 
     Returns:
         `(H, W)` bool, false where all bands are nodata; `None` if all pixels are valid.
@@ -103,7 +107,8 @@ def valid_pixels(
 
     if any(MaskFlags.all_valid in raster.mask_flag_enums[band - 1] for band in bands):
         return None
-    return raster.read_masks(list(bands), window=window).any(axis=0)
+    shape = None if size is None else (len(bands), *size)
+    return raster.read_masks(list(bands), window=window, out_shape=shape).any(axis=0)
 
 
 def palette(raster: DatasetReader) -> np.ndarray | None:

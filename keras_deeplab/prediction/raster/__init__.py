@@ -1,0 +1,1 @@
+"""Class maps of georeferenced scenes of any size, in bounded memory."""

@@ -1,0 +1,192 @@
+"""The maps of a scene: classes, confidence, probabilities; they appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import tempfile
+import typing
+from collections.abc import Iterator, Mapping
+
+import filelock
+import numpy as np
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath, atomic_write
+from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.drawing import class_colors
+from keras_deeplab.data.files.rasters import without_georeference_warning
+from keras_deeplab.prediction.raster.legend import write_class_names, write_qgis_style
+from keras_deeplab.prediction.raster.scene import Grid
+
+if typing.TYPE_CHECKING:
+    from rasterio.io import DatasetWriter
+
+BLOCK = 512
+PERCENT = 100  # what certainty is in a map of confidence
+CERTAIN = 250  # what certainty is in a map of probabilities: steps of 0.4 %
+RESAMPLING = {"classes": "MODE", "confidence": "AVERAGE", "probabilities": "AVERAGE"}
+
+
+def check_map_name(path: StrPath) -> None:
+    """Raises a `ValueError` for a name that is not that of a GeoTIFF."""
+    if pathlib.Path(path).suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{path}: maps are written as GeoTIFF: choose a name that ends in .tif.")
+
+
+@contextlib.contextmanager
+def only_writer(path: StrPath) -> Iterator[None]:
+    """Context manager of the one process that writes a file.
+
+    Raises:
+        ValueError: When another process writes it.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"Another process is writing {path}.") from None
+    try:
+        yield
+    finally:
+        pathlib.Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+class Maps:
+    """Context manager: maps are written in parts to temporary files next to the target.
+
+    `finish` makes them cloud-optimised GeoTIFFs under their names. Without it nothing appears, and
+    files that were there before stay.
+
+    Args:
+        grid: `Grid` of the scene.
+        classes: `ClassTable`.
+        target: File of the class indices.
+        confidence: File of the probability of the class, or `None`.
+        probabilities: File of the probability of every class, or `None`.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        classes: ClassTable,
+        target: StrPath,
+        confidence: StrPath | None,
+        probabilities: StrPath | None,
+    ) -> None:
+        targets = {"classes": target, "confidence": confidence, "probabilities": probabilities}
+        self._targets = {
+            kind: pathlib.Path(path) for kind, path in targets.items() if path is not None
+        }
+        for path in self._targets.values():
+            check_map_name(path)
+        self._grid = grid
+        self._classes = classes
+        self._files: dict[str, DatasetWriter] = {}
+
+    def __enter__(self) -> Maps:
+        with contextlib.ExitStack() as stack:
+            folder = self._targets["classes"].parent
+            prefix = f".{self._targets['classes'].stem}-"
+            self._folder = pathlib.Path(
+                stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=prefix))
+            )
+            for kind in self._targets:
+                self._files[kind] = stack.enter_context(self._temporary(kind))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: typing.Any) -> None:
+        self._stack.__exit__(*error)
+
+    def _temporary(self, kind: str) -> DatasetWriter:
+        import rasterio
+
+        grid = self._grid
+        profile = {"driver": "GTiff", "dtype": "uint8", "nodata": IGNORE_INDEX}
+        profile |= {"height": grid.height, "width": grid.width, "crs": grid.crs}
+        profile |= {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "interleave": "band"}
+        profile |= {"compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+        profile["count"] = len(self._classes) if kind == "probabilities" else 1
+        if grid.gcps:
+            profile["gcps"] = list(grid.gcps)
+        elif not grid.transform.is_identity:
+            profile["transform"] = grid.transform
+        with without_georeference_warning():
+            return rasterio.open(self._folder / f"{kind}.tif", "w", **profile)
+
+    def write(self, top: int, left: int, labels: np.ndarray, probabilities: np.ndarray) -> None:
+        """Writes a part.
+
+        Args:
+            top: Its first row.
+            left: Its first column.
+            labels: `(H, W)` uint8, 255 without data.
+            probabilities: `(H, W, classes)` float32.
+        """
+        from rasterio.windows import Window
+
+        window = Window(left, top, labels.shape[1], labels.shape[0])
+        for kind, file in self._files.items():
+            if kind == "classes":
+                bands = labels[np.newaxis]
+            elif kind == "confidence":
+                bands = _rounded(probabilities.max(-1)[np.newaxis], PERCENT, labels)
+            else:
+                bands = _rounded(np.moveaxis(probabilities, -1, 0), CERTAIN, labels)
+            file.write(bands, window=window)
+
+    def finish(self, pixels: np.ndarray, tags: Mapping[str, str]) -> None:
+        """Gives the maps their names, colours, class names and legend.
+
+        Args:
+            pixels: Number of pixels of each class.
+            tags: What to note in each file.
+        """
+        for kind, file in self._files.items():
+            file.update_tags(**tags)
+            self._describe(kind, file)
+            file.close()
+        for kind, path in reversed(self._targets.items()):  # the classes last
+            _copy_optimised(self._folder / f"{kind}.tif", path, RESAMPLING[kind])
+        write_class_names(self._targets["classes"], self._classes, pixels)
+        write_qgis_style(self._targets["classes"], self._classes)
+
+    def _describe(self, kind: str, file: DatasetWriter) -> None:
+        if kind == "classes":
+            colors = dict(enumerate(map(tuple, class_colors(self._classes).tolist())))
+            file.write_colormap(1, {**colors, IGNORE_INDEX: (0, 0, 0, 0)})
+            names: tuple[str, ...] = ("class",)
+        elif kind == "confidence":
+            names = ("probability of the class, percent",)
+        else:
+            names = self._classes.names
+            file.scales = [1 / CERTAIN] * len(names)
+        for band, name in enumerate(names, start=1):
+            file.set_band_description(band, name)
+
+
+def _rounded(probabilities: np.ndarray, certain: int, labels: np.ndarray) -> np.ndarray:
+    bands = np.rint(probabilities * certain).astype(np.uint8)
+    bands[:, labels == IGNORE_INDEX] = IGNORE_INDEX
+    return bands
+
+
+def _copy_optimised(source: pathlib.Path, target: pathlib.Path, resampling: str) -> None:
+    """Copies a GeoTIFF to a cloud-optimised one."""
+    import rasterio.shutil
+
+    with atomic_write(target) as temporary, without_georeference_warning():
+        rasterio.shutil.copy(
+            source,
+            temporary,
+            driver="COG",
+            compress="DEFLATE",
+            blocksize=BLOCK,
+            overview_resampling=resampling,
+            bigtiff="IF_SAFER",
+            num_threads="ALL_CPUS",
+        )

@@ -1,0 +1,225 @@
+"""A georeferenced scene to predict: one raster, or several of one grid as a mosaic."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import threading
+import typing
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
+from keras_deeplab.data.files.orientation import orientation
+from keras_deeplab.data.files.rasters import open_raster
+
+if typing.TYPE_CHECKING:
+    from rasterio import Affine, DatasetReader
+    from rasterio.control import GroundControlPoint
+    from rasterio.crs import CRS
+
+ALIGNED = 0.01  # pixels that the grids of a mosaic may differ by
+
+
+class Box(typing.NamedTuple):
+    """A part of a scene in its pixels: rows and columns from the first to before the last."""
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a scene are.
+
+    Args:
+        height: Rows.
+        width: Columns.
+        transform: Affine transform from (column, row) to coordinates; identity where unknown.
+        crs: Coordinate reference system, or `None`.
+        gcps: Ground control points instead of a transform, in `crs`.
+    """
+
+    height: int
+    width: int
+    transform: Affine
+    crs: CRS | None
+    gcps: tuple[GroundControlPoint, ...] = ()
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether places on the ground are known."""
+        return bool(self.gcps) or (self.crs is not None and not self.transform.is_identity)
+
+
+class Scene:
+    """Rasters of one grid that are read as one; `open_scene` makes it.
+
+    Reading is thread-safe. Where several rasters have a pixel, the first one with data counts.
+
+    Args:
+        rasters: The open rasters, each with the row and the column of its first pixel.
+        form: Bands to read and value range.
+        nodata: Stored value that means no data in all bands, or `None` for what the files say.
+        grid: `Grid` of all rasters together.
+    """
+
+    def __init__(
+        self,
+        rasters: Sequence[tuple[DatasetReader, int, int]],
+        form: ImageFormat,
+        nodata: float | None,
+        grid: Grid,
+    ) -> None:
+        self._rasters = rasters
+        self.form = form
+        self.nodata = nodata
+        self.grid = grid
+        self._lock = threading.Lock()  # GDAL's datasets belong to one thread at a time
+
+    def read(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Reads a part, averaged or interpolated to a size.
+
+        Args:
+            box: The part, within the scene.
+            size: `(height, width)` in pixels of the image.
+
+        Returns:
+            `(height, width, channels)` uint8 or float32 0..255, 0 where there is no data; and
+            `(height, width)` bool, where there is some.
+
+        Raises:
+            UnreadableFileError: When a file is damaged there.
+        """
+        image = np.zeros((*size, self.form.channels), self.form.dtype)
+        valid = np.zeros(size, bool)
+        for raster, top, left in self._rasters:
+            part = _overlap(box, raster, top, left)
+            if part is None or valid.all():
+                continue
+            inside, window = part
+            rows, columns = _pixels(inside, box, size)
+            if rows.start == rows.stop or columns.start == columns.stop:
+                continue
+            with self._lock:
+                found, known = self.form.read_open(
+                    raster,
+                    window,
+                    size=(rows.stop - rows.start, columns.stop - columns.start),
+                    nodata=self.nodata,
+                )
+            target, free = image[rows, columns], ~valid[rows, columns]
+            known = np.ones(free.shape, bool) if known is None else known
+            target[free & known] = found[free & known]
+            valid[rows, columns] |= known
+        return image, valid
+
+
+def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box, typing.Any] | None:
+    """The part of a box that a raster has, in the scene's pixels and as a window of the raster."""
+    from rasterio.windows import Window
+
+    inside = Box(
+        max(box.top, top),
+        min(box.bottom, top + raster.height),
+        max(box.left, left),
+        min(box.right, left + raster.width),
+    )
+    if inside.top >= inside.bottom or inside.left >= inside.right:
+        return None
+    height, width = inside.bottom - inside.top, inside.right - inside.left
+    return inside, Window(inside.left - left, inside.top - top, width, height)
+
+
+def _pixels(inside: Box, box: Box, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of an image of a box that a part of it covers."""
+    rows = size[0] / (box.bottom - box.top)
+    columns = size[1] / (box.right - box.left)
+    return (
+        slice(round((inside.top - box.top) * rows), round((inside.bottom - box.top) * rows)),
+        slice(
+            round((inside.left - box.left) * columns), round((inside.right - box.left) * columns)
+        ),
+    )
+
+
+@contextlib.contextmanager
+def open_scene(
+    paths: Sequence[StrPath], form: ImageFormat, *, nodata: float | None = None
+) -> Iterator[Scene]:
+    """Opens one raster, or several of one grid as a mosaic.
+
+    Args:
+        paths: Files or addresses that GDAL reads.
+        form: Bands to read and value range.
+        nodata: Stored value that means no data, where the files do not say so.
+
+    Raises:
+        ValueError: When bands or value range do not fit, or the rasters are not of one grid.
+        UnreadableFileError: When a file cannot be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        rasters = [stack.enter_context(open_raster(path)) for path in paths]
+        for raster in rasters:
+            _check(raster, form)
+        placed, grid = _mosaic(rasters)
+        yield Scene(placed, form, nodata, grid)
+
+
+def _check(raster: DatasetReader, form: ImageFormat) -> None:
+    problem = form.band_problem(raster)
+    if problem:
+        raise InputError(f"{problem}.")
+    if form.lacks_range(raster):
+        raise InputError(
+            f"{raster.name} is {raster.dtypes[0]}: give the stored values that map to 0 and 255, for "
+            "example value_range=(0, 4095) or --value-range 0 4095, as in training."
+        )
+    if form.exceeds_8_bits(raster):
+        raise InputError(f"{raster.name}: {BEYOND_8_BITS}.")
+    if orientation(raster).code != 1:
+        raise InputError(
+            f"{raster.name} is a photo that is to be turned for display: predict it as a picture."
+        )
+
+
+def _mosaic(rasters: Sequence[DatasetReader]) -> tuple[list[tuple[DatasetReader, int, int]], Grid]:
+    first = rasters[0]
+    gcps, gcps_crs = first.gcps
+    if len(rasters) == 1:
+        grid = Grid(
+            first.height, first.width, first.transform, gcps_crs if gcps else first.crs, tuple(gcps)
+        )
+        return [(first, 0, 0)], grid
+    corners = []
+    for raster in rasters:
+        column, row = ~first.transform * (raster.transform.c, raster.transform.f)
+        same = np.allclose(raster.transform[:2] + raster.transform[3:5], _linear(first), rtol=1e-6)
+        off = max(abs(column - round(column)), abs(row - round(row)))
+        if raster.gcps[0] or raster.crs != first.crs or not same or off > ALIGNED:
+            names = " ".join(pathlib.Path(each.name).name for each in rasters)
+            raise InputError(
+                f"{raster.name} and {first.name} are not of one grid (CRS, pixel size, alignment). "
+                f"Join them first: gdalbuildvrt -r bilinear mosaic.vrt {names}, after gdalwarp where "
+                "the CRS differs; or give --output a folder for one map each."
+            )
+        corners.append((round(row), round(column)))
+    top, left = min(row for row, _ in corners), min(column for _, column in corners)
+    placed = [
+        (raster, row - top, column - left)
+        for raster, (row, column) in zip(rasters, corners, strict=True)
+    ]
+    height = max(row + raster.height for raster, row, _ in placed)
+    width = max(column + raster.width for raster, _, column in placed)
+    transform = first.transform * type(first.transform).translation(left, top)
+    return placed, Grid(height, width, transform, first.crs)
+
+
+def _linear(raster: DatasetReader) -> tuple[float, ...]:
+    return raster.transform[:2] + raster.transform[3:5]
