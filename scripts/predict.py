@@ -1,11 +1,15 @@
-"""`keras-deeplab predict`: the classes of one image, as a picture, a mask and a table."""
+"""`keras-deeplab predict`: the classes of an image as a picture, or of a scene as a map."""
 
+from __future__ import annotations
+
+import csv
 import logging
 import pathlib
 
 import click
 
-from keras_deeplab.commands.data_options import FILE, OUTPUT_FILE, image_format, image_options
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.commands.data_options import OUTPUT_FILE, OutputPath, image_format, image_options
 from keras_deeplab.commands.evaluation_options import (
     AUTO,
     PROTOCOL,
@@ -15,21 +19,26 @@ from keras_deeplab.commands.evaluation_options import (
     view_options,
 )
 from keras_deeplab.commands.group import Command
+from keras_deeplab.commands.scene_options import is_map, scene_options, scene_targets
 
 logger = logging.getLogger("keras_deeplab")
 
 
 @click.command("predict", cls=Command)
-@click.argument("image", type=FILE)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("--model", required=True, help="Zoo name, folder of a training run, or model file.")
 @click.option(
-    "--output", type=OUTPUT_FILE, help="Picture: the image, its classes over it, a legend."
+    "--output",
+    type=OutputPath(path_type=pathlib.Path),
+    help="A picture (.png, .jpg), a map (.tif), or a folder of maps.",
 )
 @click.option(
     "--mask",
     type=OUTPUT_FILE,
     help="Class indices, 255 without data: palette .png, or .tif with the image's georeference.",
 )
+@click.option("--json", "json_file", type=OUTPUT_FILE, help="Write the areas to this JSON file.")
+@click.option("--csv", "csv_file", type=OUTPUT_FILE, help="Write the areas to this CSV file.")
 @image_options()
 @click.option(
     "--protocol",
@@ -38,33 +47,115 @@ logger = logging.getLogger("keras_deeplab")
 )
 @view_options()
 @runtime_options(precision="auto")
+@scene_options()
 def command(
-    image: pathlib.Path,
+    images: tuple[str, ...],
     model: str,
     output: pathlib.Path | None,
-    mask: pathlib.Path | None,
-    protocol: str | None,
+    json_file: pathlib.Path | None,
+    csv_file: pathlib.Path | None,
     **options,
 ) -> None:
     """Predict the class of every pixel of IMAGE and print the area of each class.
 
+    \b
+    --output picture.png  the image, its classes over it, a legend
+    --output map.tif      a georeferenced map of a scene of any size; several
+                          IMAGEs of one grid become one map
+    --output folder       a map of each IMAGE
+    --mask mask.png       the class indices of a picture
+
     Bands and value range are those that the model was trained on, unless you give others. Pixels
     without data (nodata, mask, alpha) get no class and do not count.
     """
-    views = chosen_views(options, protocol)
     from keras_deeplab.commands.startup import silence_tensorflow
 
     silence_tensorflow()  # it is not even imported where a converted model is in the cache
-    import numpy as np
+    from keras_deeplab._internal.files import atomic_write, write_json
+    from keras_deeplab.commands.areas import print_areas
+
+    if options["protocol"] and options["precision"] == AUTO:
+        options["precision"] = "float32"  # as published
+    if is_map(output):
+        summaries = predict_maps(images, model, output, options)
+    else:
+        summaries = {images[0]: predict_picture(images, model, output, options)}
+    for image, summary in summaries.items():
+        print_areas(summary, title=image if len(summaries) > 1 else None)
+    if json_file:
+        write_json(json_file, summaries if len(summaries) > 1 else next(iter(summaries.values())))
+    if csv_file:
+        with atomic_write(csv_file) as path, open(path, "w", newline="", encoding="utf-8") as file:
+            rows = [
+                {"image": image, **row}
+                for image, summary in summaries.items()
+                for row in summary["classes"]
+            ]
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def predict_maps(
+    images: tuple[str, ...], model: str, output: pathlib.Path, options: dict
+) -> dict[str, dict]:
+    """Writes georeferenced maps; returns the summary of each by its image."""
+    from keras_deeplab.prediction.protocols import choose_protocol
+    from keras_deeplab.prediction.raster.scenes import predict_raster
+    from keras_deeplab.runtimes.compiling import compile_for_inference
+
+    if options["mask"]:
+        raise click.UsageError("--mask is for pictures; a map holds the class indices itself.")
+    if options["stride"]:
+        raise click.UsageError("--stride is for pictures; windows of a map have an --overlap.")
+    metadata = model_metadata(model)
+    targets = scene_targets(images, output, options)
+    form = image_format(options)
+    views = choose_protocol(**chosen_views({**options, "window": None}, options["protocol"]))
+    for sources, _ in targets:
+        warn_of_other_channels(sources[0], form.completed(metadata.form), metadata)
+    predictor = compile_for_inference(model, options["runtime"], options["precision"])
+    return {
+        " ".join(sources): predict_raster(
+            predictor,
+            sources,
+            target,
+            bands=form.bands,
+            value_range=form.value_range,
+            nodata=options["nodata"],
+            resolution=options["resolution"],
+            window=options["window"],
+            overlap=options["overlap"],
+            protocol=views,
+            confidence=options["confidence"],
+            probabilities=options["probabilities"],
+            on_bad_block=options["on_bad_block"],
+        )
+        for sources, target in targets
+    }
+
+
+def predict_picture(
+    images: tuple[str, ...], model: str, output: pathlib.Path | None, options: dict
+) -> dict:
+    """Writes picture and mask of an image that fits into memory; returns its summary."""
 
     from keras_deeplab._internal.files import atomic_write
+    from keras_deeplab.commands.areas import picture_summary
     from keras_deeplab.data.class_table import IGNORE_INDEX
     from keras_deeplab.data.files.images import read_image
     from keras_deeplab.prediction.class_map import check_target, write_class_map
-    from keras_deeplab.prediction.image import predict
     from keras_deeplab.prediction.overlay import check_picture, overlay
+    from keras_deeplab.prediction.protocols import choose_protocol
+    from keras_deeplab.prediction.views import image_labels
     from keras_deeplab.runtimes.compiling import compile_for_inference
 
+    if len(images) > 1:
+        raise click.UsageError("Several images need --output map.tif or a folder.")
+    image, mask = pathlib.Path(images[0]), options["mask"]
+    if not image.is_file():
+        raise InputError(f"{image} does not exist.")
+    views = choose_protocol(**chosen_views(options, options["protocol"]))
     if mask:
         check_target(mask)
     if output:
@@ -73,10 +164,8 @@ def command(
     form = image_format(options).completed(trained.form)
     pixels, valid = read_image(image, form)
     warn_of_other_channels(image, form, trained)
-    if protocol and options["precision"] == AUTO:
-        options["precision"] = "float32"  # as published
     predictor = compile_for_inference(model, options["runtime"], options["precision"])
-    labels = predict(predictor, pixels, **views).argmax(-1).astype(np.uint8)
+    labels = image_labels(predictor, pixels, views)
     if valid is not None:
         labels[~valid] = IGNORE_INDEX
     if output:
@@ -84,10 +173,10 @@ def command(
             overlay(pixels, labels, trained.classes).save(path)
     if mask:
         write_class_map(mask, labels, trained.classes, like=image)
-    print_areas(labels, trained.classes)
+    return picture_summary(labels, trained.classes)
 
 
-def warn_of_other_channels(image: pathlib.Path, form, trained) -> None:
+def warn_of_other_channels(image: str | pathlib.Path, form, trained) -> None:
     """Warns where the bands of a file mean something else than the model's channels."""
     from keras_deeplab.data.files.ground import describe_ground
 
@@ -100,25 +189,6 @@ def warn_of_other_channels(image: pathlib.Path, form, trained) -> None:
             ", ".join(channels),
             ", ".join(trained.channels),
         )
-
-
-def print_areas(labels, classes) -> None:
-    """Prints the pixels and the share of each class, and the pixels without data."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from keras_deeplab.prediction.overlay import class_areas
-
-    areas = Table("class")
-    areas.add_column("pixels", justify="right")
-    areas.add_column("share", justify="right")
-    counts = class_areas(labels, len(classes)).tolist()
-    for name, area in zip(classes.names, counts, strict=True):
-        areas.add_row(name, f"{area:,}", f"{area / max(sum(counts), 1):.1%}")
-    if sum(counts) < labels.size:
-        areas.add_section()
-        areas.add_row("no data", f"{labels.size - sum(counts):,}", "")
-    Console().print(areas)
 
 
 if __name__ == "__main__":

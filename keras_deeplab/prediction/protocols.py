@@ -145,7 +145,10 @@ def get_protocol(name: str, *, test_size: tuple[int, int] | None = None) -> Prot
 
 
 def choose_protocol(
-    protocol: str | Protocol | None, *, test_size: tuple[int, int] | None = None, **views: Any
+    protocol: str | Protocol | None = None,
+    *,
+    test_size: tuple[int, int] | None = None,
+    **views: Any,
 ) -> Protocol:
     """The protocol of a function's arguments: one that is given, or one of its parts.
 

@@ -1,11 +1,14 @@
 """Logits and probabilities of the views of one image: resized, mirrored, whole or in windows."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
-from keras_deeplab.data.files.grid import window_starts
 from keras_deeplab.models.inputs import MIN_SIZE, check_image_size
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.prediction.raster.blending import Rows, blended_rows
+from keras_deeplab.prediction.raster.windows import Axis
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.resize import resize_bilinear
 
@@ -44,35 +47,47 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.rint(resized).astype(np.uint8) if image.dtype == np.uint8 else resized
 
 
-def batch_logits(
-    predictor: Predictor,
-    images: np.ndarray,
-    window: tuple[int, int] | None = None,
-    stride: tuple[int, int] | None = None,
-) -> np.ndarray:
-    """Logits of images of one size; those of overlapping windows are averaged.
+def logits_rows(predictor: Predictor, image: np.ndarray, protocol: Protocol) -> Iterator[Rows]:
+    """Logits of an image; those of overlapping windows are averaged.
 
     Args:
         predictor: `Predictor`.
-        images: `(N, H, W, C)`.
-        window: `(height, width)` of the windows, or `None` for whole images.
-        stride: `(vertical, horizontal)` step of the windows.
+        image: `(H, W, C)`.
+        protocol: Its window and stride; scales and flip do not count.
 
-    Returns:
-        `(N, H, W, classes)` float32.
+    Yields:
+        First row and logits `(rows, W, classes)` float32, from top to bottom: with windows some
+        rows at a time, else all at once.
     """
-    if window is None or stride is None:
-        return predictor(images)
-    height, width = images.shape[1:3]
-    total = np.zeros((*images.shape[:3], predictor.network.classes), np.float32)
-    count = np.zeros((height, width, 1), np.float32)
-    for top in window_starts(height, window[0], stride[0]):
-        for left in window_starts(width, window[1], stride[1]):
-            area = np.s_[top : top + window[0], left : left + window[1]]
-            total[:, area[0], area[1]] += predictor(images[:, area[0], area[1]])
-            count[area] += 1
-    total /= count
-    return total
+    if protocol.window is None or protocol.stride is None:
+        yield 0, predictor(image[np.newaxis])[0]
+        return
+    rows, columns = (
+        Axis(length, window, window - stride, even=True)
+        for length, window, stride in zip(image.shape, protocol.window, protocol.stride)
+    )
+
+    def scores(i: int, j: int) -> np.ndarray:
+        top, left = rows.starts[i], columns.starts[j]
+        part = image[top : top + rows.size, left : left + columns.size]
+        return predictor(part[np.newaxis])[0]
+
+    yield from blended_rows(rows, columns, scores, predictor.network.classes, (0, image.shape[1]))
+
+
+def image_labels(predictor: Predictor, image: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Class indices `(H, W)` uint8 of an image: those of the highest probabilities.
+
+    A protocol of windows with a single view needs memory for some rows of scores only.
+    """
+    plain = protocol.scales == (1.0,) and not protocol.flip and protocol.test_size is None
+    if not plain:
+        return image_probabilities(predictor, image, protocol)[-1].argmax(-1).astype(np.uint8)
+    check_view(predictor, image, protocol)
+    labels = np.empty(image.shape[:2], np.uint8)
+    for top, logits in logits_rows(predictor, image, protocol):
+        labels[top : top + len(logits)] = logits.argmax(-1)
+    return labels
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -89,6 +104,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
         total += logits[..., index]
     logits /= total[..., np.newaxis]
     return logits
+
+
+def check_view(predictor: Predictor, image: np.ndarray, protocol: Protocol) -> None:
+    """Raises a `ValueError` when an image does not fit the model, or a window is too small."""
+    check_image(predictor, image)
+    if protocol.window is not None and min(protocol.window) < MIN_SIZE:
+        raise InputError(
+            f"window {protocol.window} is too small: the network needs {MIN_SIZE} pixels a side."
+        )
 
 
 def image_probabilities(
@@ -112,21 +136,16 @@ def image_probabilities(
     Raises:
         ValueError: When the image does not fit the model, or a view is too small.
     """
-    check_image(predictor, image)
-    if protocol.window is not None and min(protocol.window) < MIN_SIZE:
-        raise InputError(
-            f"window {protocol.window} is too small: the network needs {MIN_SIZE} pixels a side."
-        )
+    check_view(predictor, image, protocol)
     height, width = image.shape[:2]
     sums: list[np.ndarray | None] = [None, None] if protocol.flip else [None]
     for scale in protocol.scales:
         size = protocol.view_size(height, width, scale)
         check_image_size(*size)
-        view = resize_image(image, size)[np.newaxis]  # before normalisation, as in the reference
+        view = resize_image(image, size)  # before normalisation, as in the reference
         for mirrored, total in enumerate(sums):
-            logits = batch_logits(
-                predictor, view[:, :, ::-1] if mirrored else view, protocol.window, protocol.stride
-            )[0]
+            rows = logits_rows(predictor, view[:, ::-1] if mirrored else view, protocol)
+            logits = np.concatenate([part for _, part in rows])
             logits = logits[:, ::-1] if mirrored else logits
             probabilities = softmax(resize_bilinear(logits, (height, width)))
             sums[mirrored] = probabilities if total is None else total + probabilities

@@ -7,7 +7,8 @@ from scipy.special import softmax
 from tiny import tiny_model
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.views import batch_logits
+from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.prediction.views import logits_rows
 from keras_deeplab.runtimes.keras_runtime import logits_function
 from keras_deeplab.runtimes.predictor import as_predictor
 
@@ -37,7 +38,9 @@ def test_flip_equals_the_reference(model):
 def test_windows_equal_the_reference(bare_model):
     case = read("tta/slide_96x128.json")
     image = golden.make_input("slide_96x128", 1, 96, 128)
-    logits = batch_logits(as_predictor(bare_model), image, (64, 64), (48, 48))
+    windows = Protocol(window=64, stride=48)
+    rows = logits_rows(as_predictor(bare_model), image[0], windows)
+    logits = np.concatenate([part for _, part in rows])[np.newaxis]
     n, y, x = np.array(case["logits"]["positions_nyx"]).T
     np.testing.assert_allclose(logits[n, y, x], case["logits"]["values"], rtol=0, atol=TOLERANCE)
     histogram = np.bincount(logits.argmax(-1).ravel(), minlength=6)

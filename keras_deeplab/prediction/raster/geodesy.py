@@ -71,7 +71,7 @@ class ClassAreas:
 
     def __init__(self, classes: int, ground: Ground | None) -> None:
         self.pixels = np.zeros(classes, np.int64)
-        self.square_metres: np.ndarray | None = None if ground is None else np.zeros(classes)
+        self.square_metres = np.zeros(classes)
         self._ground = ground
 
     def add(self, labels: np.ndarray, top: int, left: int) -> None:
@@ -97,7 +97,7 @@ class ClassAreas:
                 "name": name,
                 "pixels": int(pixels),
                 "share": int(pixels) / total,
-                "hectares": None if self.square_metres is None else self.square_metres[i] / 1e4,
+                "hectares": None if self._ground is None else float(self.square_metres[i] / 1e4),
             }
             for i, (name, pixels) in enumerate(zip(names, self.pixels, strict=True))
         ]

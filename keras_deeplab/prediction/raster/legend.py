@@ -15,8 +15,8 @@ from keras_deeplab.data.drawing import class_colors
 def write_class_names(target: StrPath, classes: ClassTable, pixels: np.ndarray) -> None:
     """Writes `<target>.aux.xml`, from which GDAL reads class names and counts."""
     names = "".join(f"<Category>{escape(name)}</Category>" for name in classes.names)
-    columns = (("Value", 0, 5), ("Count", 1, 1), ("Class", 2, 2))
-    columns += tuple((name, 0, usage) for name, usage in (("Red", 6), ("Green", 7), ("Blue", 8)))
+    columns = [("Value", 0, 5), ("Count", 1, 1), ("Class", 2, 2)]  # name, type, usage, as in GDAL
+    columns += [(name, 0, usage) for name, usage in (("Red", 6), ("Green", 7), ("Blue", 8))]
     definitions = "".join(
         f'<FieldDefn index="{index}"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage>'
         "</FieldDefn>"

@@ -22,8 +22,8 @@ def choose_scale(scene_m: float | None, model_m: float | None, resolution: str |
         resolution: `"model"`, `"native"`, or metres per pixel.
 
     Returns:
-        1 predicts the scene as it is. A log message says so where something is unknown, and when the
-        scene is predicted at another resolution.
+        1 predicts the scene as it is. A log message says so where something is unknown, and names
+        another resolution that the scene is predicted at.
 
     Raises:
         ValueError: When the resolution is none of these, or when the scene is so much coarser than

@@ -15,13 +15,15 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
 from keras_deeplab.data.files.orientation import orientation
-from keras_deeplab.data.files.rasters import open_raster
+from keras_deeplab.data.files.rasters import UnreadableFileError, open_raster
 
 if typing.TYPE_CHECKING:
     from rasterio import Affine, DatasetReader
     from rasterio.control import GroundControlPoint
     from rasterio.crs import CRS
+    from rasterio.windows import Window
 
+SMALLEST = 64  # pixels of a part that is given up
 ALIGNED = 0.01  # pixels that the grids of a mosaic may differ by
 
 
@@ -68,6 +70,10 @@ class Scene:
         form: Bands to read and value range.
         nodata: Stored value that means no data in all bands, or `None` for what the files say.
         grid: `Grid` of all rasters together.
+        skip_bad: Whether parts that cannot be read have no data; else they are an error.
+
+    Attributes:
+        bad_pixels: Pixels that could not be read, as `valid` found them.
     """
 
     def __init__(
@@ -76,19 +82,33 @@ class Scene:
         form: ImageFormat,
         nodata: float | None,
         grid: Grid,
+        skip_bad: bool,
     ) -> None:
         self._rasters = rasters
         self.form = form
         self.nodata = nodata
         self.grid = grid
+        self.bad_pixels = 0
+        self._skip_bad = skip_bad
         self._lock = threading.Lock()  # GDAL's datasets belong to one thread at a time
 
-    def read(self, box: Box, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def valid(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
+        """Where there is data, `(height, width)` bool, in a part of whole pixels."""
+        box = Box(top, top + size[0], left, left + size[1])
+        bad: list[int] = []
+        _, valid = self.read(box, size, bad)
+        self.bad_pixels += sum(bad)
+        return valid
+
+    def read(
+        self, box: Box, size: tuple[int, int], bad: list[int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Reads a part, averaged or interpolated to a size.
 
         Args:
             box: The part, within the scene.
             size: `(height, width)` in pixels of the image.
+            bad: List that gets the number of pixels of each part that cannot be read.
 
         Returns:
             `(height, width, channels)` uint8 or float32 0..255, 0 where there is no data; and
@@ -107,21 +127,65 @@ class Scene:
             rows, columns = _pixels(inside, box, size)
             if rows.start == rows.stop or columns.start == columns.stop:
                 continue
-            with self._lock:
-                found, known = self.form.read_open(
-                    raster,
-                    window,
-                    size=(rows.stop - rows.start, columns.stop - columns.start),
-                    nodata=self.nodata,
-                )
-            target, free = image[rows, columns], ~valid[rows, columns]
-            known = np.ones(free.shape, bool) if known is None else known
-            target[free & known] = found[free & known]
+            part_size = (rows.stop - rows.start, columns.stop - columns.start)
+            found, known = self._read_raster(raster, window, part_size, bad)
+            new = known & ~valid[rows, columns]
+            image[rows, columns][new] = found[new]
             valid[rows, columns] |= known
         return image, valid
 
+    def _read_raster(
+        self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Reads a window of one raster; around what cannot be read, in ever smaller parts."""
+        import rasterio
 
-def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box, typing.Any] | None:
+        whole = size == (window.height, window.width)
+        try:
+            with self._lock:
+                image, valid = self.form.read_open(
+                    raster, window, size=None if whole else size, nodata=self.nodata
+                )
+            return image, np.ones(size, bool) if valid is None else valid
+        except rasterio.errors.RasterioError as error:
+            if not self._skip_bad:
+                raise UnreadableFileError(
+                    raster.name,
+                    f"cannot be read at row {window.row_off:.0f}, column {window.col_off:.0f} "
+                    f"({error.__cause__ or error}); --on-bad-block nodata leaves such parts out",
+                ) from error
+        image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
+        axis = int(size[1] > size[0])
+        if size[axis] <= SMALLEST:
+            if bad is not None:
+                bad.append(size[0] * size[1])
+            return image, valid
+        middle = size[axis] // 2
+        for first, last in ((0, middle), (middle, size[axis])):
+            part, smaller = _part(window, size, axis, first, last)
+            target = (slice(None),) * axis + (slice(first, last),)
+            image[target], valid[target] = self._read_raster(raster, part, smaller, bad)
+        return image, valid
+
+
+def _part(
+    window: Window, size: tuple[int, int], axis: int, first: int, last: int
+) -> tuple[Window, tuple[int, int]]:
+    """A part of a window along an axis, and its size, by pixels of the image read."""
+    from rasterio.windows import Window
+
+    if axis == 0:
+        step = window.height / size[0]
+        height = (last - first) * step
+        part = Window(window.col_off, window.row_off + first * step, window.width, height)
+        return part, (last - first, size[1])
+    step = window.width / size[1]
+    width = (last - first) * step
+    part = Window(window.col_off + first * step, window.row_off, width, window.height)
+    return part, (size[0], last - first)
+
+
+def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box, Window] | None:
     """The part of a box that a raster has, in the scene's pixels and as a window of the raster."""
     from rasterio.windows import Window
 
@@ -151,7 +215,11 @@ def _pixels(inside: Box, box: Box, size: tuple[int, int]) -> tuple[slice, slice]
 
 @contextlib.contextmanager
 def open_scene(
-    paths: Sequence[StrPath], form: ImageFormat, *, nodata: float | None = None
+    paths: Sequence[StrPath],
+    form: ImageFormat,
+    *,
+    nodata: float | None = None,
+    skip_bad: bool = False,
 ) -> Iterator[Scene]:
     """Opens one raster, or several of one grid as a mosaic.
 
@@ -159,6 +227,7 @@ def open_scene(
         paths: Files or addresses that GDAL reads.
         form: Bands to read and value range.
         nodata: Stored value that means no data, where the files do not say so.
+        skip_bad: Whether parts that cannot be read have no data; else they are an error.
 
     Raises:
         ValueError: When bands or value range do not fit, or the rasters are not of one grid.
@@ -169,7 +238,7 @@ def open_scene(
         for raster in rasters:
             _check(raster, form)
         placed, grid = _mosaic(rasters)
-        yield Scene(placed, form, nodata, grid)
+        yield Scene(placed, form, nodata, grid, skip_bad)
 
 
 def _check(raster: DatasetReader, form: ImageFormat) -> None:
@@ -178,8 +247,8 @@ def _check(raster: DatasetReader, form: ImageFormat) -> None:
         raise InputError(f"{problem}.")
     if form.lacks_range(raster):
         raise InputError(
-            f"{raster.name} is {raster.dtypes[0]}: give the stored values that map to 0 and 255, for "
-            "example value_range=(0, 4095) or --value-range 0 4095, as in training."
+            f"{raster.name} is {raster.dtypes[0]}: give the stored values that map to 0 and 255, "
+            "as in training, for example value_range=(0, 4095) or --value-range 0 4095."
         )
     if form.exceeds_8_bits(raster):
         raise InputError(f"{raster.name}: {BEYOND_8_BITS}.")
@@ -206,8 +275,8 @@ def _mosaic(rasters: Sequence[DatasetReader]) -> tuple[list[tuple[DatasetReader,
             names = " ".join(pathlib.Path(each.name).name for each in rasters)
             raise InputError(
                 f"{raster.name} and {first.name} are not of one grid (CRS, pixel size, alignment). "
-                f"Join them first: gdalbuildvrt -r bilinear mosaic.vrt {names}, after gdalwarp where "
-                "the CRS differs; or give --output a folder for one map each."
+                f"Join them first: gdalbuildvrt -r bilinear mosaic.vrt {names}, after gdalwarp "
+                "where the CRS differs; or give --output a folder for one map each."
             )
         corners.append((round(row), round(column)))
     top, left = min(row for row, _ in corners), min(column for _, column in corners)

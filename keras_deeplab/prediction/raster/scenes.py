@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
+import os
 import time
 import typing
 from collections.abc import Iterator, Sequence
@@ -20,9 +20,9 @@ from keras_deeplab.prediction.protocols import Protocol, choose_protocol
 from keras_deeplab.prediction.raster.geodesy import ClassAreas, ground_of
 from keras_deeplab.prediction.raster.maps import Maps, check_map_name, only_writer
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
-from keras_deeplab.prediction.raster.scene import Box, Scene, open_scene
+from keras_deeplab.prediction.raster.scene import Scene, open_scene
 from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
-from keras_deeplab.prediction.views import batch_logits, image_probabilities, softmax
+from keras_deeplab.prediction.views import image_probabilities, softmax
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 
 if typing.TYPE_CHECKING:
@@ -46,6 +46,7 @@ def predict_raster(
     protocol: str | Protocol | None = None,
     confidence: StrPath | None = None,
     probabilities: StrPath | None = None,
+    on_bad_block: str = "stop",
     progress: bool = True,
 ) -> dict[str, typing.Any]:
     """Writes the class map of a georeferenced scene of any size, in bounded memory.
@@ -69,11 +70,13 @@ def predict_raster(
         protocol: Scales and flips of each window, see `predict`. Windows of a protocol are not used.
         confidence: File of the probability of each pixel's class, in percent, 255 without data.
         probabilities: File of the probability of every class, uint8, 0..250, 255 without data.
+        on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves that
+            part out.
         progress: Whether to show a progress bar.
 
     Returns:
         JSON-serialisable dict: `classes`, for each `name`, `pixels`, `share` and `hectares` on the
-        ground (`None` where unknown); `nodata_pixels`; `resolution_m` of the scene and
+        ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be read; `resolution_m` of the scene and
         `predicted_at_m`, or `None`; `height`, `width`, `seconds`.
 
     Raises:
@@ -87,14 +90,18 @@ def predict_raster(
         raise InputError("The model has no metadata: its classes and bands are unknown.")
     check_map_name(target)
     form = ImageFormat(None if bands is None else tuple(bands), value_range)
-    paths = [source] if isinstance(source, (str, pathlib.Path)) else list(source)
+    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     views = choose_protocol(protocol)
+    if on_bad_block not in ("stop", "nodata"):
+        raise InputError(f"on_bad_block must be 'stop' or 'nodata', got {on_bad_block!r}.")
     import rasterio
 
     with (
         rasterio.Env(**OPTIONS),
         only_writer(target),
-        open_scene(paths, form.completed(metadata.form), nodata=nodata) as scene,
+        open_scene(
+            paths, form.completed(metadata.form), nodata=nodata, skip_bad=on_bad_block == "nodata"
+        ) as scene,
     ):
         start = time.perf_counter()
         ground = ground_of(scene.grid)
@@ -117,6 +124,7 @@ def predict_raster(
         return {
             "classes": areas.record(metadata.classes.names),
             "nodata_pixels": scene.grid.height * scene.grid.width - int(areas.pixels.sum()),
+            "bad_pixels": scene.bad_pixels,
             "resolution_m": scene_m,
             "predicted_at_m": None if scene_m is None else scene_m * plan.scale[0],
             "height": scene.grid.height,
@@ -146,7 +154,7 @@ def _labelled(
 
     def predict(image: np.ndarray) -> np.ndarray:
         if plain:
-            return batch_logits(predictor, image[np.newaxis])[0]
+            return predictor(image[np.newaxis])[0]
         return image_probabilities(predictor, image, views)[-1]
 
     with tqdm.tqdm(
@@ -157,8 +165,7 @@ def _labelled(
                 for row in range(0, len(scores), CHUNK):
                     part = scores[row : row + CHUNK]
                     top = first + row
-                    box = Box(top, top + len(part), left, right)
-                    _, valid = scene.read(box, part.shape[:2])
+                    valid = scene.valid(top, left, part.shape[:2])
                     labels = part.argmax(-1).astype(np.uint8)
                     labels[~valid] = IGNORE_INDEX
                     yield top, left, labels, softmax(part) if plain else part

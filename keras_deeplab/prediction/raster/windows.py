@@ -17,12 +17,14 @@ class Axis:
 
     A network sees less context at the border of a window than in its middle. So the outermost
     quarter of an overlap is context only, and in the rest a window counts the more, the farther a
-    pixel is from its border. At the ends of the axis nothing is cut off.
+    pixel is from its border. At the ends of the axis nothing is cut off. An `even` axis has the same
+    weight everywhere: the mean of the windows, as in mmsegmentation's sliding inference.
 
     Args:
         length: Pixels of the axis.
         window: Pixels of a window; the only window of a shorter axis has its length.
-        overlap: Pixels that two neighbouring windows share, at least; less than half a window.
+        overlap: Pixels that two neighbouring windows share, at least.
+        even: Whether all windows of a pixel count the same.
 
     Raises:
         ValueError: When the overlap does not fit the window.
@@ -31,11 +33,13 @@ class Axis:
     length: int
     window: int
     overlap: int
+    even: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap <= self.window // 2:
+        most = self.window - 1 if self.even else self.window // 2  # no window is context only
+        if not 0 <= self.overlap <= most:
             raise InputError(
-                f"overlap must be 0 to {self.window // 2} pixels for windows of {self.window}, got "
+                f"overlap must be 0 to {most} pixels for windows of {self.window}, got "
                 f"{self.overlap}."
             )
 
@@ -47,7 +51,7 @@ class Axis:
     @functools.cached_property
     def starts(self) -> list[int]:
         """First pixel of each window."""
-        return window_starts(self.length, self.size, max(self.size - self.overlap, 1))
+        return window_starts(self.length, self.size, min(self.window - self.overlap, self.size))
 
     @functools.cached_property
     def weights(self) -> list[np.ndarray]:
@@ -66,6 +70,8 @@ class Axis:
 
     def _ramps(self, index: int) -> np.ndarray:
         """Distance to the border of the part that counts; far from ends that are those of the axis."""
+        if self.even:
+            return np.ones(self.size)
         margin = self.overlap // 4
         pixel = np.arange(self.size) + 0.5
         before = np.full(self.size, np.inf) if index == 0 else pixel - margin

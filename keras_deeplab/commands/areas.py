@@ -1,0 +1,41 @@
+"""The area of each class of a prediction, as a table."""
+
+from __future__ import annotations
+
+import typing
+
+import numpy as np
+
+from keras_deeplab.data.class_table import ClassTable
+
+
+def picture_summary(labels: np.ndarray, classes: ClassTable) -> dict[str, typing.Any]:
+    """Summary of a picture, with the keys of that of `predict_raster`; no hectares."""
+    from keras_deeplab.prediction.raster.geodesy import ClassAreas
+
+    areas = ClassAreas(len(classes), None)
+    areas.add(labels, 0, 0)
+    return {
+        "classes": areas.record(classes.names),
+        "nodata_pixels": labels.size - int(areas.pixels.sum()),
+        "height": labels.shape[0],
+        "width": labels.shape[1],
+    }
+
+
+def print_areas(summary: dict[str, typing.Any], *, title: str | None = None) -> None:
+    """Prints pixels, share and, where known, hectares of each class; and pixels without data."""
+    from rich.console import Console
+    from rich.table import Table
+
+    on_ground = summary["classes"][0]["hectares"] is not None
+    table = Table("class", title=title)
+    for heading in ("pixels", "share", *(["hectares"] if on_ground else [])):
+        table.add_column(heading, justify="right")
+    for row in summary["classes"]:
+        cells = [row["name"], f"{row['pixels']:,}", f"{row['share']:.1%}"]
+        table.add_row(*cells, *([f"{row['hectares']:,.2f}"] if on_ground else []))
+    if summary["nodata_pixels"]:
+        table.add_section()
+        table.add_row("no data", f"{summary['nodata_pixels']:,}", "")
+    Console().print(table)
