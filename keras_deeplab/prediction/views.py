@@ -64,7 +64,9 @@ def logits_rows(predictor: Predictor, image: np.ndarray, protocol: Protocol) -> 
         return
     rows, columns = (
         Axis(length, window, window - stride, even=True)
-        for length, window, stride in zip(image.shape, protocol.window, protocol.stride)
+        for length, window, stride in zip(
+            image.shape[:2], protocol.window, protocol.stride, strict=True
+        )
     )
 
     def scores(i: int, j: int) -> np.ndarray:

@@ -61,23 +61,24 @@ def predict_raster(
         target: The map, a `.tif` file.
         bands: Bands in the order of the model's channels; those of the model by default.
         value_range: Stored values that map to 0 and 255; that of the model by default.
-        nodata: Stored value that means no data where all bands have it, if the file does not say so.
-        resolution: `"model"` predicts at the ground resolution of the model's training images where
-            that of the scene differs by more than a quarter; `"native"` as the scene is; a number at
-            so many metres per pixel.
-        window: Side of the windows in pixels of the prediction.
-        overlap: Pixels that neighbouring windows share; at most half a window.
-        protocol: Scales and flips of each window, see `predict`. Windows of a protocol are not used.
+        nodata: Stored value that means no data where all bands have it, if no tag says so.
+        resolution: `"model"` predicts at the ground resolution of the model's training images
+            where that of the scene differs by more than a quarter; `"native"` predicts the scene
+            as it is; a number is in metres per pixel.
+        window: Side of the windows in pixels of the prediction; 512 by default.
+        overlap: Pixels that neighbouring windows share, at most half a window; 128 by default.
+        protocol: Scales and flips of each window, see `predict`; its own windows do not count.
         confidence: File of the probability of each pixel's class, in percent, 255 without data.
-        probabilities: File of the probability of every class, uint8, 0..250, 255 without data.
-        on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves that
-            part out.
+        probabilities: File of the probability of every class, uint8 0..250, 255 without data.
+        on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
+            that part out.
         progress: Whether to show a progress bar.
 
     Returns:
         JSON-serialisable dict: `classes`, for each `name`, `pixels`, `share` and `hectares` on the
-        ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be read; `resolution_m` of the scene and
-        `predicted_at_m`, or `None`; `height`, `width`, `seconds`.
+        ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be
+        read; `resolution_m` of the scene and `predicted_at_m`, or `None`; `height`, `width`,
+        `seconds`.
 
     Raises:
         ValueError: When the scene does not fit the model, an option is invalid, or another process
@@ -139,9 +140,10 @@ def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
         "KERAS_DEEPLAB_VERSION": __version__,
         "KERAS_DEEPLAB_MODEL": predictor.network.name,
         "KERAS_DEEPLAB_RUNTIME": f"{predictor.runtime}, {predictor.precision}",
-        "KERAS_DEEPLAB_VIEWS": str(views),
+        "KERAS_DEEPLAB_SCALES": ", ".join(f"{scale:g}" for scale in views.scales),
+        "KERAS_DEEPLAB_FLIP": str(views.flip),
         "KERAS_DEEPLAB_WINDOW": f"{plan.rows.window}, overlap {plan.rows.overlap}",
-        "KERAS_DEEPLAB_SCALE": f"{plan.scale[0]:.6g}",
+        "KERAS_DEEPLAB_PIXELS_A_PIXEL": f"{plan.scale[0]:.6g}",
     }
 
 

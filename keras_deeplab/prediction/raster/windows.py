@@ -17,8 +17,8 @@ class Axis:
 
     A network sees less context at the border of a window than in its middle. So the outermost
     quarter of an overlap is context only, and in the rest a window counts the more, the farther a
-    pixel is from its border. At the ends of the axis nothing is cut off. An `even` axis has the same
-    weight everywhere: the mean of the windows, as in mmsegmentation's sliding inference.
+    pixel is from its border. At the ends of the axis nothing is cut off. On an `even` axis all
+    windows count the same: their mean, as in mmsegmentation's sliding inference.
 
     Args:
         length: Pixels of the axis.
@@ -69,7 +69,7 @@ class Axis:
         ]
 
     def _ramps(self, index: int) -> np.ndarray:
-        """Distance to the border of the part that counts; far from ends that are those of the axis."""
+        """Distance to the border of the part that counts, up to a limit."""
         if self.even:
             return np.ones(self.size)
         margin = self.overlap // 4

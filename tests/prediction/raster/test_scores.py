@@ -1,6 +1,7 @@
 """Windows, blending and resampling, with models whose right answer is known."""
 
 import contextlib
+import itertools
 
 import numpy as np
 import pytest
@@ -163,4 +164,4 @@ def test_parts_are_as_wide_as_memory_allows(monkeypatch):
     parts = list(plan.parts(5000))
     assert parts[0][0] == 0 and parts[-1][1] == 5000 and len(parts) > 1
     assert all(left % 512 == 0 for left, _ in parts)
-    assert all(a[1] == b[0] for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
