@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import sys
 import typing
@@ -57,18 +58,19 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
     Raises:
         ValueError: When it is none of these, or does not output logits.
     """
-    if not isinstance(model, (str, pathlib.Path)):
+    if not isinstance(model, (str, os.PathLike)):
         if "keras" not in sys.modules or not isinstance(model, sys.modules["keras"].Model):
             raise InputError(
                 f"Expected a Keras model, a zoo name, a run folder or a model file, got {model!r}."
             )
         return _source_of_keras_model(model)
-    if str(model).endswith(".keras"):
+    model = os.fspath(model)
+    if model.endswith(".keras"):
         return _source_of_keras_model(_read_keras_file(model))
     trained = find_model(model)
     metadata = trained.metadata
     network = Network(
-        name=metadata.name or str(model),
+        name=metadata.name or model,
         metadata=metadata,
         channels=metadata.num_channels,
         classes=len(metadata.classes),
@@ -89,6 +91,7 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
 def _source_of_keras_model(model: keras.Model) -> ModelSource:
     from keras_deeplab.runtimes.keras_runtime import describe_network, float32_copy
 
+    network = describe_network(model)
     configuration = model.to_json()
     copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
 
@@ -98,7 +101,7 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
-    return ModelSource(describe_network(model), identity, lambda: copy)
+    return ModelSource(network, identity, lambda: copy)
 
 
 def _read_keras_file(path: StrPath) -> keras.Model:
@@ -107,6 +110,6 @@ def _read_keras_file(path: StrPath) -> keras.Model:
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path} does not exist.")
     try:
-        return keras.saving.load_model(path)
+        return keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
         raise InputError(f"{path} cannot be read as a Keras model: {error}") from error
