@@ -19,7 +19,7 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist.")
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
     record = runtime.module.read_record(path)
     if record is None:
         raise InputError(

@@ -132,6 +132,8 @@ def _copy(model: keras.Model, policy: str) -> keras.Model:
             config["dtype"] = policy
         return type(layer).from_config(config)
 
-    twin = keras.models.clone_model(model, clone_function=copy_layer)
-    twin.set_weights(model.get_weights())
+    # Without the optimizer and the loss, which may be of a class that cannot be copied.
+    uncompiled = keras.Model(model.inputs, model.output, name=model.name)
+    twin = keras.models.clone_model(uncompiled, clone_function=copy_layer)
+    twin.set_weights(uncompiled.get_weights())
     return twin

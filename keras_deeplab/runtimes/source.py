@@ -10,6 +10,7 @@ import os
 import pathlib
 import sys
 import typing
+import zipfile
 from collections.abc import Callable
 
 from keras_deeplab import __version__
@@ -92,8 +93,8 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
     from keras_deeplab.runtimes.keras_runtime import describe_network, float32_copy
 
     network = describe_network(model)
-    configuration = model.to_json()
     copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
+    configuration = network.to_json() + copy.to_json()
 
     def identity() -> str:
         digest = hashlib.sha256(configuration.encode())
@@ -111,5 +112,5 @@ def _read_keras_file(path: StrPath) -> keras.Model:
         raise InputError(f"{path} does not exist.")
     try:
         return keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as a Keras model: {error}") from error

@@ -260,9 +260,11 @@ def test_a_failed_download_is_no_error_of_the_cache(caplog):
         calls.append(folder)
         raise DownloadError("no network")
 
-    with pytest.raises(DownloadError, match="no network"):
-        with converted_model("model", "openvino", download):
-            pass
+    with (
+        pytest.raises(DownloadError, match="no network"),
+        converted_model("model", "openvino", download),
+    ):
+        pass
     assert len(calls) == 1 and not caplog.records
 
 

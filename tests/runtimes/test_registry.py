@@ -89,7 +89,7 @@ def test_bfloat16_needs_instructions(monkeypatch, flags, expected):
         (
             "float64",
             ["keras", "onnx"],
-            "auto or one of float32, bfloat16, got 'float64'.*keras, on",
+            "one of float32, bfloat16, got 'float64'.*: keras, onnx",
         ),
         ("bfloat16", ["onnx"], "auto or one of float32, got 'bfloat16'. Runtime: onnx"),
         ("int8", ["openvino"], "some_model has no int8 weights: they need a calibrated export"),
