@@ -38,7 +38,7 @@ class Runtime:
     @property
     def installed(self) -> bool:
         """Whether all packages are there; imports none."""
-        return all(map(_is_installed, self.packages))
+        return all(importlib.util.find_spec(package) for package in self.packages)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -49,13 +49,6 @@ class Runtime:
     def module(self) -> typing.Any:
         """The module that converts and compiles: `convert`, `compile_file`, `read_record`."""
         return importlib.import_module(f"keras_deeplab.runtimes.{self.name}_runtime")
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ValueError:  # its entry in sys.modules is None: imports of it fail
-        return False
 
 
 def _version(package: str) -> str:
