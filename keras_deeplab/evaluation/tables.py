@@ -64,7 +64,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         f"{summary['ignored_pixels']:,} ignored; {summary['classes_present']} of "
         f"{summary['classes']} classes labelled"
         + (f", not labelled: {', '.join(absent)}." if absent else "."),
-        f"Protocol {protocol.name}. {protocol} Computed in {summary['precision']}.",
+        f"Protocol {protocol.name}. {protocol} "
+        f"Computed by {summary['runtime']} in {summary['precision']}.",
     ]
 
 

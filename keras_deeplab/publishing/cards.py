@@ -125,7 +125,8 @@ def _results(name, entry):
             level = measured[0]["intervals"]["level"]
             rows.append(f"| {level:.0%} interval of mIoU | | {values} |")
     protocols = "\n".join(
-        f"- `{known}`: {parse_protocol(record['protocol'])} Computed in {record['precision']}. "
+        f"- `{known}`: {parse_protocol(record['protocol'])} "
+        f"Computed by {record['runtime']} in {record['precision']}. "
         f"[Report]({name}/{known}.html)"
         for known, record in zip(names, measured, strict=True)
     )

@@ -50,12 +50,15 @@ def test_evaluate_names_its_protocol(trained, images, tmp_path):
     assert custom["name"] == "custom" and custom["test_size"] == [96, 64]
 
 
-def test_evaluate_in_bfloat16_says_so(trained, images, tmp_path):
+@pytest.mark.parametrize("runtime", ["keras", "openvino"])
+def test_figures_name_runtime_and_precision(trained, images, tmp_path, runtime):
     run(
-        *("evaluate", trained, *images, "--precision", "mixed_bfloat16"),
-        *("--json", tmp_path / "numbers.json"),
+        *("evaluate", trained, *images, "--runtime", runtime, "--precision", "bfloat16"),
+        *("--json", tmp_path / "numbers.json", "--report", tmp_path / "report.html"),
     )
-    assert json.loads((tmp_path / "numbers.json").read_text())["precision"] == "bfloat16"
+    found = json.loads((tmp_path / "numbers.json").read_text())
+    assert (found["runtime"], found["precision"]) == (runtime, "bfloat16")
+    assert f"Computed by {runtime} in bfloat16." in (tmp_path / "report.html").read_text()
 
 
 def test_compare(trained, images, tmp_path):

@@ -1,6 +1,8 @@
 """`predict` as users call it, on the kinds of images they have."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -152,6 +154,42 @@ def test_a_protocol_by_name(tmp_path, model):
     labels, _ = mask_of(tmp_path / "picture.png", tmp_path, "--protocol", "published_ms_flip")
     probabilities = kd.predict(kd.load(model), image, protocol="published_ms_flip")
     np.testing.assert_array_equal(labels, probabilities.argmax(-1))
+
+
+def test_a_protocol_stays_in_float32_unless_told_otherwise(tmp_path, expected, monkeypatch):
+    monkeypatch.setenv("KERAS_DEEPLAB_PRECISION", "bfloat16")  # what "auto" means
+    picture = tmp_path / "picture.png"
+    Image.fromarray(RGB).save(picture)
+    published = ("--protocol", "published")
+    np.testing.assert_array_equal(mask_of(picture, tmp_path, *published)[0], expected)
+    rounded, _ = mask_of(picture, tmp_path)
+    assert 0.5 < (rounded == expected).mean() < 1
+    told, _ = mask_of(picture, tmp_path, *published, "--precision", "bfloat16")
+    np.testing.assert_array_equal(told, rounded)
+
+
+def test_a_converted_model_needs_no_tensorflow(tmp_path, model, expected, monkeypatch):
+    """In a new process: the first call converts the model, a second one starts without it."""
+    monkeypatch.setenv("KERAS_DEEPLAB_HOME", str(tmp_path / "cache"))
+    picture = tmp_path / "picture.png"
+    Image.fromarray(RGB).save(picture)
+    options = ("--runtime", "openvino", "--precision", "float32")
+    first, _ = mask_of(picture, tmp_path, *options)
+    assert (first == expected).mean() > 0.99
+    arguments = ["predict", str(picture), "--model", str(model), *options]
+    arguments += ["--mask", str(tmp_path / "again.png"), "--output", str(tmp_path / "overlay.png")]
+    code = (
+        "import sys\n"
+        "from keras_deeplab.commands.group import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print(sorted({'keras', 'tensorflow', 'openvino'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+    )
+    assert ended.stdout.endswith("['openvino']\n") and not ended.stderr
+    with Image.open(tmp_path / "again.png") as again:
+        np.testing.assert_array_equal(np.asarray(again), first)
 
 
 def test_an_rgb_file_for_an_infrared_model_is_warned_of_once(tmp_path, model, caplog):

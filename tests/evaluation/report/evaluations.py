@@ -73,6 +73,7 @@ def summary(images):
     means |= {"fwIoU": 0.71234, "microIoU": 0.69876, "ECE": 0.04321}
     return {
         "protocol": get_protocol("published").to_json(),
+        "runtime": "openvino",
         "precision": "float32",
         "images": images,
         "pixels": int(counts.sum()),

@@ -295,7 +295,7 @@ def test_nothing_labelled_at_all(tmp_path):
 
     given = evaluation() | NO_SAMPLES | {"rows": []}
     summary = given["summary"]
-    empty = undefined(summary) | {key: summary[key] for key in ("protocol", "precision")}
+    empty = undefined(summary) | {key: summary[key] for key in ("protocol", "runtime", "precision")}
     empty["intervals"]["level"] = 0.95
     for bin, full in zip(empty["calibration"]["bins"], summary["calibration"]["bins"], strict=True):
         bin.update(low=full["low"], high=full["high"])
