@@ -14,14 +14,15 @@ from keras_deeplab.models.layers import ImageInput, ResizeLike, conv_module
 
 
 def tiny_model(
-    classes=2, dropout=0.5, seed=0, *, channels=3, aux_head=False, sync_batch_norm=False
+    classes=2, dropout=0.5, seed=0, *, channels=3, aux_head=False, sync_batch_norm=False, stride=1
 ):
-    """Two blocks of 8 channels at full resolution; an auxiliary head sits on the first."""
+    """Two blocks of 8 channels, the second at `stride`; an auxiliary head sits on the first."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((None, None, channels), name="image")
     x = ImageInput(*input_statistics(channels), name="preprocessing")(image)
     stem = conv_module(x, 8, 3, "backbone-stem", sync=sync_batch_norm)
-    x = conv_module(stem, 8, 3, "backbone-layer1", sync=sync_batch_norm)
+    x = stem if stride == 1 else keras.layers.AveragePooling2D(stride, padding="same")(stem)
+    x = conv_module(x, 8, 3, "backbone-layer1", sync=sync_batch_norm)
     outputs = {"logits": heads.classifier(x, classes, "decode_head", dropout=dropout)}
     if aux_head:
         outputs["aux_logits"] = heads.classifier(stem, classes, "auxiliary_head", dropout=dropout)

@@ -2,7 +2,6 @@
 
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Callable
 
@@ -31,7 +30,7 @@ def around_import(package: str, around: Callable[[Callable[[], None]], None]) ->
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one package as the other finders do, and removes itself when it is imported."""
+    """Finds one package as the other finders do, and removes itself when it was imported."""
 
     def __init__(self, package: str, around: Callable[[Callable[[], None]], None]):
         self.package = package
@@ -40,17 +39,16 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None) -> importlib.machinery.ModuleSpec | None:
         if name != self.package:
             return None
-        sys.meta_path.remove(self)
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            sys.meta_path.insert(0, self)  # somebody may only ask whether the package is there
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                sys.meta_path.remove(self)
                 self.around(lambda: execute(module))
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

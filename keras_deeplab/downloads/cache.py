@@ -69,7 +69,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=QUIET_WAIT)
     except filelock.Timeout:
-        logger.warning("Another process is downloading %s: waiting for it.", path)
+        logger.warning("Another process is working on %s: waiting for it.", path)
         lock.acquire()
     try:
         yield

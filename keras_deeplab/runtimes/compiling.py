@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
 import typing
+from collections.abc import Iterator
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
@@ -74,12 +76,14 @@ def compile_for_inference(
     """
     if tile is not None and tile < MIN_SIZE:
         raise InputError(f"tile must be {MIN_SIZE} pixels or more, got {tile}.")
-    runtime, precision = _chosen("runtime", runtime), _chosen("precision", precision)
-    own = runtime_of_file(model) if isinstance(model, (str, pathlib.Path)) else None
-    if own is not None:
-        predictor = exported_predictor(model, own, runtime, precision)
+    own = _runtime_of(model)
+    if own is None:
+        source = find_source(model)
+        runtimes, precision = _possible(source.network.name, None, runtime, precision)
+        predictor = _compile(source, runtimes, precision)
     else:
-        predictor = _compile(find_source(model), runtime, precision)
+        _, precision = _possible(os.fspath(model), own, runtime, precision)
+        predictor = exported_predictor(model, own, precision)
     if tile is not None:
         predictor.compile((tile, tile))
     return predictor
@@ -87,17 +91,54 @@ def compile_for_inference(
 
 def find_network(model: keras.Model | StrPath) -> Network:
     """What is known of a model, before it is compiled: `Predictor.network`."""
-    own = runtime_of_file(model) if isinstance(model, (str, pathlib.Path)) else None
+    own = _runtime_of(model)
     return find_source(model).network if own is None else exported_network(model, own)
 
 
-def _chosen(option: str, value: str) -> str:
-    return os.environ.get(VARIABLES[option]) or AUTO if value == AUTO else value
+def _runtime_of(model: keras.Model | StrPath) -> Runtime | None:
+    """The runtime that reads a file; `None` for any other model."""
+    return runtime_of_file(model) if isinstance(model, (str, os.PathLike)) else None
 
 
-def _compile(source: ModelSource, runtime: str, precision: str) -> Predictor:
-    runtimes = installed_runtimes() if runtime == AUTO else [get_runtime(runtime)]
-    check_precision(precision, runtimes, source.network.name)
+def _possible(
+    name: str, own: Runtime | None, runtime: str, precision: str
+) -> tuple[list[Runtime], str]:
+    """The runtimes to choose from, and the precision.
+
+    Args:
+        name: What to call the model in errors.
+        own: The runtime of an exported file; `None` for any other model.
+        runtime: The option.
+        precision: The option.
+
+    Raises:
+        ValueError: When the model cannot be computed in this way.
+    """
+    with _from_environment(runtime=runtime, precision=precision) as chosen:
+        runtime, precision = chosen["runtime"], chosen["precision"]
+        runtimes = installed_runtimes() if runtime == AUTO else [get_runtime(runtime)]
+        if own is not None and own not in runtimes:
+            raise InputError(f"{name} is a file of runtime {own.name!r}, not of {runtime!r}.")
+        runtimes = runtimes if own is None else [own]
+        check_precision(precision, runtimes, name)
+    return runtimes, precision
+
+
+@contextlib.contextmanager
+def _from_environment(**options: str) -> Iterator[dict[str, str]]:
+    """Replaces `"auto"` by the variables; an `InputError` in the `with` block names those used."""
+    found = {key: os.environ.get(VARIABLES[key]) for key in options if options[key] == AUTO}
+    used = {key: value for key, value in found.items() if value}
+    try:
+        yield {**options, **used}
+    except InputError as error:
+        if not used:
+            raise
+        names = ", ".join(f"{VARIABLES[key]}={value}" for key, value in used.items())
+        raise InputError(f"{names}: {error}") from error
+
+
+def _compile(source: ModelSource, runtimes: list[Runtime], precision: str) -> Predictor:
     candidates = [
         Candidate(each, known)
         for each in runtimes

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from keras_deeplab._internal.files import file_sha256
-from keras_deeplab.downloads.cache import HOME_VARIABLE, cache_dir, locked
+from keras_deeplab.downloads.cache import HOME_VARIABLE, DownloadError, cache_dir, locked
 
 LIMIT = 4_000_000_000  # bytes; the model that was not used for the longest time is deleted first
 SUMS = "SHA256SUMS"  # in the format of sha256sum
@@ -38,17 +38,19 @@ def converted_model(
         convert: Function that writes the files of the conversion into an empty folder.
     """
     target = model_folder(key) / name
+    with contextlib.suppress(OSError):  # none yet, or a cache that others own
+        os.utime(target)  # before it is read: other processes delete what was not used for long
     if not _is_intact(target):
         try:
             _fill(target, convert)
+        except DownloadError:  # of the weights
+            raise
         except OSError as error:
             _warn_once(target.parents[1], error)
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 convert(pathlib.Path(folder))
                 yield pathlib.Path(folder)
             return
-    with contextlib.suppress(OSError):  # a cache that others own
-        os.utime(target)
     yield target
 
 
@@ -80,25 +82,28 @@ def _fill(target: pathlib.Path, convert: Callable[[pathlib.Path], None]) -> None
         if target.exists():
             logger.warning("%s is damaged: converting the model again.", target)
             shutil.rmtree(target)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-            new = pathlib.Path(folder) / "new"
-            new.mkdir()
+        new = target.with_name(f".{target.name}.new")  # one name: a killed process leaves one
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
             convert(new)
             sums = (f"{file_sha256(path)}  {path.name}\n" for path in sorted(new.iterdir()))
             (new / SUMS).write_text("".join(sums), encoding="utf-8")
             new.rename(target)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
         _delete_oldest(keep=target)
 
 
 def _delete_oldest(keep: pathlib.Path) -> None:
-    """Deletes converted models until the cache is within its limit."""
-    folders = [path.parent for path in keep.parents[1].glob(f"*/*/{SUMS}") if path.parent != keep]
-    total = _size(keep) + sum(map(_size, folders))
-    for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime):
-        if total > LIMIT:
-            total -= _size(folder)
+    """Deletes converted models, and what killed processes left, until the cache is in its limit."""
+    found = []  # of each folder the time of its last use, its bytes, and its path
+    for folder in keep.parents[1].glob("*/*/"):
+        with contextlib.suppress(OSError):  # another process is deleting it
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            found.append((folder.stat().st_mtime, size, folder))
+    total = sum(size for _, size, _ in found)
+    for _, size, folder in sorted(found):
+        if total > LIMIT and folder != keep:
+            total -= size
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _size(folder: pathlib.Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())

@@ -8,7 +8,7 @@ import pathlib
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
-from keras_deeplab.runtimes.registry import AUTO, Runtime, check_precision
+from keras_deeplab.runtimes.registry import AUTO, Runtime
 
 
 def exported_network(path: StrPath, runtime: Runtime) -> Network:
@@ -19,7 +19,7 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise InputError(f"{path} does not exist.")
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
     record = runtime.module.read_record(path)
     if record is None:
         raise InputError(
@@ -29,25 +29,21 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
     return network_from_json(record, where=str(path))
 
 
-def exported_predictor(path: StrPath, own: Runtime, runtime: str, precision: str) -> Predictor:
+def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predictor:
     """The predictor of a file; `"auto"` is float32, as there is no image to check others with.
 
     Args:
         path: The file.
-        own: The runtime of its suffix.
-        runtime: The runtime that was asked for.
-        precision: The precision that was asked for.
+        runtime: The runtime of its suffix.
+        precision: One of the runtime's, or `"auto"`.
 
     Raises:
-        ValueError: When the file cannot be read, is of another tool, or is not for the runtime.
+        ValueError: When the file cannot be read, or is of another tool.
     """
-    if runtime not in (AUTO, own.name):
-        raise InputError(f"{path} is a file of runtime {own.name!r}, not of {runtime!r}.")
-    check_precision(precision, [own], str(path))
-    network = exported_network(path, own)
+    network = exported_network(path, runtime)
     precision = "float32" if precision == AUTO else precision
-    compile_size = functools.partial(_compile_size, pathlib.Path(path), own, precision)
-    return Predictor(network, own.name, precision, compile_size)
+    compile_size = functools.partial(_compile_size, pathlib.Path(path), runtime, precision)
+    return Predictor(network, runtime.name, precision, compile_size)
 
 
 def _compile_size(
@@ -56,5 +52,5 @@ def _compile_size(
     fixed = runtime.module.image_size(path)
     for side, only, asked in zip(("height", "width"), fixed, size, strict=True):
         if only not in (None, asked):
-            raise InputError(f"{path} takes images of {side} {only} alone, got {asked}.")
+            raise InputError(f"{path} takes only images of {side} {only}, got {asked}.")
     return runtime.module.compile_file(path, size, precision)

@@ -35,9 +35,16 @@ def describe_network(model: keras.Model) -> Network:
     """`Network` of a Keras model.
 
     Raises:
-        ValueError: When the model ends in an activation: prediction needs logits.
+        ValueError: When the model ends in an activation, as prediction needs logits, or when it is
+            not a model of this package.
     """
-    if any(layer.name.endswith("logits-activation") for layer in model.layers):
+    layers = {layer.name: layer for layer in model.layers}
+    if "preprocessing" not in layers:
+        raise InputError(
+            f"{model.name!r} is not a model of keras_deeplab: it has no layer 'preprocessing'. "
+            "Use one of build or load."
+        )
+    if any(name.endswith("logits-activation") for name in layers):
         raise InputError(
             "The model ends in an activation, but prediction and evaluation need logits: build or "
             "load the model with activation=None."
@@ -48,7 +55,7 @@ def describe_network(model: keras.Model) -> Network:
         metadata=metadata,
         channels=model.input_shape[-1],
         classes=main_output(model.output).shape[-1],
-        normalises=model.get_layer("preprocessing").mean is not None,
+        normalises=layers["preprocessing"].mean is not None,
     )
 
 
@@ -71,7 +78,8 @@ def _build_logits_function(model: keras.Model) -> Engine:
     reference: Callable[[], Any] = weakref.ref(model)  # the cache must not keep the model alive
 
     def forward(images: Any) -> Any:
-        return main_output(reference()(images, training=False))
+        logits = main_output(reference()(images, training=False))
+        return keras.ops.cast(logits, "float32")  # those of the head may have another dtype
 
     if keras.backend.backend() == "tensorflow":
         forward = traced(forward, (None, *model.input_shape[1:]))
@@ -124,6 +132,8 @@ def _copy(model: keras.Model, policy: str) -> keras.Model:
             config["dtype"] = policy
         return type(layer).from_config(config)
 
-    twin = keras.models.clone_model(model, clone_function=copy_layer)
-    twin.set_weights(model.get_weights())
+    # Without the optimizer and the loss, which may be of a class that cannot be copied.
+    uncompiled = keras.Model(model.inputs, model.output, name=model.name)
+    twin = keras.models.clone_model(uncompiled, clone_function=copy_layer)
+    twin.set_weights(uncompiled.get_weights())
     return twin

@@ -84,4 +84,5 @@ def _read_model(path: pathlib.Path) -> typing.Any:
     try:
         return import_openvino().Core().read_model(path)
     except RuntimeError as error:
-        raise InputError(f"{path} cannot be read as OpenVINO IR: {error}") from error
+        reason = str(error).strip().splitlines()[-1]  # after the lines of its source code
+        raise InputError(f"{path} cannot be read as OpenVINO IR: {reason}") from error

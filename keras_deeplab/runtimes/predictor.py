@@ -104,7 +104,7 @@ class Predictor:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
         channels = self.network.channels
-        if images.ndim != 4 or images.shape[-1] != channels:
+        if images.ndim != 4 or images.shape[-1] != channels or not len(images):
             raise InputError(
                 f"Expected images of shape (count, height, width, {channels}), got {images.shape}."
             )

@@ -10,6 +10,7 @@ import pathlib
 import typing
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.processor import has_bfloat16
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -42,13 +43,20 @@ class Runtime:
     @property
     def versions(self) -> dict[str, str]:
         """Version of each package."""
-        names = (package.replace("_", "-") for package in self.packages)
-        return {name: importlib.metadata.version(name) for name in names}
+        return {package: _version(package) for package in self.packages}
 
     @property
     def module(self) -> typing.Any:
         """The module that converts and compiles: `convert`, `compile_file`, `read_record`."""
         return importlib.import_module(f"keras_deeplab.runtimes.{self.name}_runtime")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # onnxruntime-gpu has the package onnxruntime
+        names = importlib.metadata.packages_distributions().get(package, ())
+        return " ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 RUNTIMES = {
@@ -103,8 +111,8 @@ def check_precision(precision: str, runtimes: list[Runtime], name: str) -> None:
     if precision == "int8":
         raise InputError(f"{name} has no int8 weights: they need a calibrated export.")
     raise InputError(
-        f"precision must be {AUTO} or one of {', '.join(PRECISIONS)}, got {precision!r}. "
-        f"Runtime {', '.join(runtime.name for runtime in runtimes)}: {', '.join(known)}."
+        f"precision must be {AUTO} or one of {', '.join(known)}, got {precision!r}. Runtime: "
+        f"{', '.join(runtime.name for runtime in runtimes)}."
     )
 
 
@@ -113,8 +121,8 @@ def native(precision: str) -> bool:
     return precision == "float32" or (precision == "bfloat16" and has_bfloat16())
 
 
-def runtime_of_file(path: str | pathlib.Path) -> Runtime | None:
+def runtime_of_file(path: StrPath) -> Runtime | None:
     """The runtime that reads a file, by its suffix; `None` for no such suffix."""
     suffix = pathlib.Path(path).suffix.lower()
     found = [runtime.name for runtime in RUNTIMES.values() if runtime.suffix == suffix]
-    return get_runtime(found[0]) if found and suffix else None
+    return get_runtime(found[0]) if found else None

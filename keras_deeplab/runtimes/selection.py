@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import pathlib
 import platform
 import time
 import typing
@@ -85,12 +86,13 @@ def _machine(candidates: Sequence[Candidate]) -> str:
     """Changes with the processor, and with what is installed."""
     found = [
         (platform.machine(), cpu_model(), sorted(cpu_flags()), os.cpu_count(), __version__),
+        os.environ.get("KERAS_BACKEND") or "tensorflow",  # others convert nothing
         [(each.runtime.name, each.runtime.versions, each.precision) for each in candidates],
     ]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 
-def _read_choice(path: typing.Any, candidates: Sequence[Candidate]) -> Candidate | None:
+def _read_choice(path: pathlib.Path, candidates: Sequence[Candidate]) -> Candidate | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         named = {(each.runtime.name, each.precision): each for each in candidates}
@@ -106,14 +108,18 @@ def _measure(
 ) -> list[Measured]:
     images = _images(source)
     expected = compile_candidate(source, REFERENCE)(images).argmax(-1)
-    predictors, agreement = {}, {}
+    predictors: dict[Candidate, Predictor] = {}
+    agreement = {}
     for candidate in candidates:
         try:
             predictor = compile_candidate(source, candidate)
             agreement[candidate] = float((predictor(images).argmax(-1) == expected).mean())
             predictors[candidate] = predictor
-        except InputError as error:  # a backend that nothing is converted on
+        except Exception as error:  # nothing is converted on JAX; an install may be broken
             logger.warning("%s is left out: %s", candidate.runtime.name, error)
+            failure = error
+    if not predictors:
+        raise failure
     seconds = _shortest_calls(predictors, images)
     return [Measured(each, seconds[each], agreement[each]) for each in predictors]
 
@@ -136,12 +142,19 @@ def _shortest_calls(
 
 def _images(source: ModelSource) -> np.ndarray:
     """A batch of the check image, or else of noise, which all sizes of features get to see."""
-    if source.check_image is not None:
-        return read_check_image(source.check_image)[np.newaxis, :SIDE, :SIDE]
-    rng = np.random.default_rng(0)
-    noise = rng.uniform(0, 255, (1, SIDE // 2, SIDE // 2, source.network.channels))
-    images = noise.astype(np.float32)
-    return images if source.network.normalises else (images - 127.5) / 64
+    network = source.network
+    if source.check_image is None:
+        rng = np.random.default_rng(0)
+        noise = rng.uniform(0, 255, (1, SIDE // 2, SIDE // 2, network.channels))
+        images = noise.astype(np.float32)
+        return images if network.normalises else (images - 127.5) / 64
+    images = read_check_image(source.check_image)[np.newaxis, :SIDE, :SIDE]
+    if images.shape[-1] != network.channels:
+        raise InputError(
+            f"{source.check_image} has {images.shape[-1]} channels, but {network.name} takes "
+            f"{network.channels}: runtimes cannot be compared on it."
+        )
+    return images
 
 
 def _table(source: ModelSource, best: Measured | None, results: Sequence[Measured]) -> str:

@@ -6,9 +6,11 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import sys
 import typing
+import zipfile
 from collections.abc import Callable
 
 from keras_deeplab import __version__
@@ -57,18 +59,19 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
     Raises:
         ValueError: When it is none of these, or does not output logits.
     """
-    if not isinstance(model, (str, pathlib.Path)):
+    if not isinstance(model, (str, os.PathLike)):
         if "keras" not in sys.modules or not isinstance(model, sys.modules["keras"].Model):
             raise InputError(
                 f"Expected a Keras model, a zoo name, a run folder or a model file, got {model!r}."
             )
         return _source_of_keras_model(model)
-    if str(model).endswith(".keras"):
+    model = os.fspath(model)
+    if model.endswith(".keras"):
         return _source_of_keras_model(_read_keras_file(model))
     trained = find_model(model)
     metadata = trained.metadata
     network = Network(
-        name=metadata.name or str(model),
+        name=metadata.name or model,
         metadata=metadata,
         channels=metadata.num_channels,
         classes=len(metadata.classes),
@@ -89,8 +92,9 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
 def _source_of_keras_model(model: keras.Model) -> ModelSource:
     from keras_deeplab.runtimes.keras_runtime import describe_network, float32_copy
 
-    configuration = model.to_json()
+    network = describe_network(model)
     copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
+    configuration = network.to_json() + copy.to_json()
 
     def identity() -> str:
         digest = hashlib.sha256(configuration.encode())
@@ -98,7 +102,7 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
-    return ModelSource(describe_network(model), identity, lambda: copy)
+    return ModelSource(network, identity, lambda: copy)
 
 
 def _read_keras_file(path: StrPath) -> keras.Model:
@@ -107,6 +111,6 @@ def _read_keras_file(path: StrPath) -> keras.Model:
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path} does not exist.")
     try:
-        return keras.saving.load_model(path)
-    except (ValueError, TypeError, OSError, KeyError) as error:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as a Keras model: {error}") from error

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from keras_deeplab.runtimes.compiling import VARIABLES
+
 CODE = """
 import numpy as np, keras
 from reference import golden, read, golden_model
@@ -70,3 +72,36 @@ def test_data_parallel_under_jax_equals_one_device():
         "PYTHONPATH": os.pathsep.join(str(path) for path in pathlib.Path(__file__).parents[1:3]),
     }
     subprocess.run([sys.executable, "-c", DATA_PARALLEL], env=environment, check=True)
+
+
+INFERENCE = """
+import numpy as np, keras
+import keras_deeplab as kd
+assert keras.backend.backend() == {backend!r}
+model = kd.build("r18_d16", 3)
+images = np.random.default_rng(0).integers(0, 256, (1, 64, 80, 3), "uint8")
+expected = model.predict(images, verbose=0)
+predictor = kd.compile_for_inference(model, "keras", "float32")
+logits = predictor(images)
+assert logits.dtype == np.float32
+np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+try:
+    kd.compile_for_inference(model, "openvino", "float32", tile=64)
+except ValueError as error:
+    assert "converted on Keras's TensorFlow backend, not on {backend}" in str(error), error
+else:
+    raise AssertionError
+assert kd.compile_for_inference(model).runtime == "keras"
+"""
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_models_are_compiled_for_keras_alone(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_DEEPLAB_HOME": str(tmp_path)}
+    environment = {key: environment[key] for key in environment if key not in VARIABLES.values()}
+    subprocess.run(
+        [sys.executable, "-c", INFERENCE.format(backend=backend)], env=environment, check=True
+    )
