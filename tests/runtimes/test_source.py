@@ -16,6 +16,7 @@ from tiny import tiny_model
 import keras_deeplab as kd
 from keras_deeplab._internal.files import file_sha256, write_json
 from keras_deeplab._internal.resources import zoo_dir
+from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.runtimes import source
 from keras_deeplab.runtimes.source import find_source
 from keras_deeplab.zoo import manifest
@@ -133,6 +134,16 @@ def test_check_image_of_the_zoo():
     assert find_source("r18_potsdam").check_image is None
 
 
+def test_missing_example_of_the_zoo(zoo_name, run):
+    """As where only the manifest and the weights were copied."""
+    folder, _ = run
+    manifest_file = folder / "manifest.json"
+    record = json.loads(manifest_file.read_text())
+    record["models"][zoo_name]["example"] = {"file": "examples/r18_tiny.jpg"}
+    write_json(manifest_file, record)
+    assert find_source(zoo_name).check_image is None
+
+
 def test_check_image_of_a_run(run):
     folder, model = run
     assert find_source(folder).check_image == folder / "check_image.tif"
@@ -167,6 +178,13 @@ def test_run_without_weights(run):
     (folder / "best.weights.h5").unlink()
     with pytest.raises(ValueError, match="holds no weights yet"):
         kd.compile_for_inference(folder, "keras", "float32")
+
+
+@pytest.mark.parametrize("runtime", NAMES)
+def test_weights_that_are_not_public(runtime):
+    name = next(each for each in kd.list_models() if kd.info(each)["status"] == "not_public")
+    with pytest.raises(CheckpointError, match=f"{name}: The source publishes no checkpoint"):
+        kd.compile_for_inference(name, runtime, "float32", tile=64)
 
 
 def test_model_with_an_activation():
