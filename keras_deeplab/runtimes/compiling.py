@@ -157,12 +157,13 @@ def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
 
         model = with_precision(source.float32_model, precision)
         return predictor_of(model, source.network, precision)
-    compile_size = functools.partial(_compile_size, source, runtime, precision)
+    key = source.key  # now, as the weights in a folder may change before the first call
+    compile_size = functools.partial(_compile_size, source, key, runtime, precision)
     return Predictor(source.network, runtime.name, precision, compile_size)
 
 
 def _compile_size(
-    source: ModelSource, runtime: Runtime, precision: str, size: tuple[int, int]
+    source: ModelSource, key: str, runtime: Runtime, precision: str, size: tuple[int, int]
 ) -> Engine:
     module = runtime.module
     fixed = None if module.ANY_SIZE else size
@@ -172,5 +173,5 @@ def _compile_size(
     def convert(folder: pathlib.Path) -> None:
         module.convert(source.float32_model, fixed, folder / file, source.network.to_json())
 
-    with converted_model(source.key, name, convert) as folder:
+    with converted_model(key, name, convert) as folder:
         return module.compile_file(folder / file, size, precision)

@@ -78,14 +78,23 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
         normalises=metadata.mean is not None,
     )
 
+    sha256 = functools.cache(trained.sha256)
+    record = {**metadata.to_json(), "name": None}  # the same weights under another name
+
     def load_model() -> keras.Model:
         from keras_deeplab.zoo.loader import load
 
-        return load(model, dtype="float32")
+        known = sha256()
+        loaded = load(model, dtype="float32")
+        if trained.sha256() != known:  # else they would be kept under the key of the old ones
+            raise InputError(
+                f"The weights in {model} changed since it was compiled: its training may be "
+                "running. Compile it again."
+            )
+        return loaded
 
-    record = {**metadata.to_json(), "name": None}  # the same weights under another name
     return ModelSource(
-        network, lambda: json.dumps([record, trained.sha256()]), load_model, trained.check_image
+        network, lambda: json.dumps([record, sha256()]), load_model, trained.check_image
     )
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from reference import TOLERANCE
-from runtimes.runtime_cases import IMAGES, NAMES, write_run
+from runtimes.runtime_cases import FILES, IMAGES, NAMES, write_run
 from tiny import tiny_model
 
 import keras_deeplab as kd
@@ -122,6 +122,19 @@ def test_the_weights_of_now():
     assert found.key == key  # though it is computed only now
     for ours, theirs in zip(found.float32_model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("runtime", FILES)
+def test_a_run_whose_training_goes_on(run, cache, runtime, tiny_networks):
+    """Its new weights are not kept under the key of the old ones."""
+    folder, model = run
+    predictor = kd.compile_for_inference(folder, runtime, "float32")
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    model.save_weights(folder / "best.weights.h5")
+    with pytest.raises(ValueError, match=f"The weights in {folder} changed since it was compiled"):
+        predictor(IMAGES)
+    assert not [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert kd.compile_for_inference(folder, runtime, "float32")(IMAGES).shape[-1] == 3
 
 
 # --- Check images ---
