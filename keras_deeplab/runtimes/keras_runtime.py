@@ -130,7 +130,10 @@ def _copy(model: keras.Model, policy: str) -> keras.Model:
         config = layer.get_config()
         if layer.name not in FLOAT32:
             config["dtype"] = policy
-        return type(layer).from_config(config)
+        try:
+            return type(layer).from_config(config)
+        except Exception as error:  # of a layer's own code, or of Keras for unknown functions
+            raise InputError(f"Layer {layer.name!r} cannot be copied: {error}") from error
 
     # Without the optimizer and the loss, which may be of a class that cannot be copied.
     uncompiled = keras.Model(model.inputs, model.output, name=model.name)

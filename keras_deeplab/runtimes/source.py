@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 import typing
 import zipfile
@@ -104,6 +105,8 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
     network = describe_network(model)
     copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
     configuration = network.to_json() + copy.to_json()
+    if _has_other_code(configuration):  # which may change without a trace in the configuration
+        configuration += os.urandom(16).hex()
 
     def identity() -> str:
         digest = hashlib.sha256(configuration.encode())
@@ -112,6 +115,12 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
         return digest.hexdigest()
 
     return ModelSource(network, identity, lambda: copy)
+
+
+def _has_other_code(configuration: str) -> bool:
+    """Whether a model has layers or functions that are not of Keras or of this package."""
+    modules = re.findall(r'"module": "?(\w+)', configuration)
+    return "__lambda__" in configuration or not {"keras", "keras_deeplab"}.issuperset(modules)
 
 
 def _read_keras_file(path: StrPath) -> keras.Model:

@@ -85,6 +85,43 @@ def test_what_changes_the_key(run, tmp_path, monkeypatch):
     assert len(set(keys)) == len(keys)
 
 
+def with_layer(model, layer):
+    return keras.Model(model.input, layer(model.output))
+
+
+def test_layers_of_other_packages_share_no_key():
+    """Their code may change; their configuration would not show it."""
+
+    @keras.saving.register_keras_serializable("tests")
+    class Doubled(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs * 2
+
+    model = tiny_model()
+    doubled = with_layer(model, Doubled())
+    found = find_source(doubled)
+    assert found.key == found.key
+    assert found.key != find_source(doubled).key
+    of_keras = with_layer(model, keras.layers.Rescaling(2.0))
+    assert find_source(of_keras).key == find_source(of_keras).key
+    predictor = kd.compile_for_inference(doubled, "openvino", "float32")
+    expected = 2 * np.asarray(model(IMAGES.astype("float32"), training=False))
+    np.testing.assert_allclose(predictor(IMAGES), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_layer_that_cannot_be_copied():
+    def unknown(logits):
+        return logits
+
+    model = tiny_model()
+    for layer, reason in (
+        (keras.layers.Activation(unknown, name="mine"), "Could not locate function 'unknown'"),
+        (keras.layers.Lambda(lambda logits: logits * 2, name="mine"), "a Python lambda"),
+    ):
+        with pytest.raises(ValueError, match=f"(?s)Layer 'mine' cannot be copied: .*{reason}"):
+            find_source(with_layer(model, layer))
+
+
 def test_training_options_do_not_change_the_key(tmp_path):
     def mean(labels, logits):
         return keras.ops.mean(logits)
