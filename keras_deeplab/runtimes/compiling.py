@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.models.inputs import MIN_SIZE
+from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes.converted import converted_model
 from keras_deeplab.runtimes.exported import exported_network, exported_predictor
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
@@ -165,6 +165,7 @@ def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
 def _compile_size(
     source: ModelSource, key: str, runtime: Runtime, precision: str, size: tuple[int, int]
 ) -> Engine:
+    check_fixed_size(source.network.name, source.size, size)
     module = runtime.module
     fixed = None if module.ANY_SIZE else size
     name = runtime.name if fixed is None else f"{runtime.name}-{size[0]}x{size[1]}"

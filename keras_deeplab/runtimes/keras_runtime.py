@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.models.inputs import check_fixed_size
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
 
 POLICIES = {"bfloat16": "mixed_bfloat16"}  # dtype policy of a precision
@@ -28,6 +29,7 @@ def predictor_of(model: keras.Model, network: Network, precision: str) -> Predic
 
 
 def _engine(model: keras.Model, size: tuple[int, int]) -> Engine:
+    check_fixed_size(model.name, model.input_shape[1:3], size)
     return logits_function(model)
 
 

@@ -145,7 +145,8 @@ def _images(source: ModelSource) -> np.ndarray:
     network = source.network
     if source.check_image is None:
         rng = np.random.default_rng(0)
-        noise = rng.uniform(0, 255, (1, SIDE // 2, SIDE // 2, network.channels))
+        size = (side or SIDE // 2 for side in source.size)
+        noise = rng.uniform(0, 255, (1, *size, network.channels))
         images = noise.astype(np.float32)
         return images if network.normalises else (images - 127.5) / 64
     images = read_check_image(source.check_image)[np.newaxis, :SIDE, :SIDE]

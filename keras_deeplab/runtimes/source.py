@@ -35,12 +35,14 @@ class ModelSource:
         identity: Function that returns a text which differs for other weights or other networks.
         load_model: Function that returns the Keras model, in float32.
         check_image: An image of the kind that the model is for; `None` where there is none.
+        size: Height and width of the images that it takes; `None` where any will do.
     """
 
     network: Network
     identity: Callable[[], str]
     load_model: Callable[[], keras.Model]
     check_image: pathlib.Path | None = None
+    size: tuple[int | None, int | None] = (None, None)
 
     @functools.cached_property
     def key(self) -> str:
@@ -114,7 +116,7 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
-    return ModelSource(network, identity, lambda: copy)
+    return ModelSource(network, identity, lambda: copy, size=model.input_shape[1:3])
 
 
 def _has_other_code(configuration: str) -> bool:

@@ -336,6 +336,11 @@ def test_noise_without_a_check_image(normalises):
     assert (abs(images.mean()) < 0.1 and images.std() < 2) != normalises
 
 
+def test_noise_for_a_model_of_one_size():
+    found = ModelSource(NETWORK, lambda: "weights", None, size=(40, None))
+    assert selection._images(found).shape == (1, 40, 256, 3)
+
+
 def test_check_image_with_other_channels(source):
     network = dataclasses.replace(NETWORK, channels=4)
     source = dataclasses.replace(source, network=network)
