@@ -20,7 +20,7 @@ from keras_deeplab.runtimes.registry import (
     Runtime,
     check_precision,
     get_runtime,
-    installed_runtimes,
+    measured_runtimes,
     native,
     runtime_of_file,
 )
@@ -49,9 +49,10 @@ def compile_for_inference(
             of a runtime (`.xml`, `.onnx`, `.tflite`) that this package converted. The predictor has
             the weights of now: later changes of a `keras.Model` do not reach it.
         runtime: `"keras"`, `"openvino"`, `"onnx"` (extra `[onnx]`) or `"litert"` (extra
-            `[litert]`). `"auto"` takes the fastest installed one, of those that give the classes of
-            Keras in float32 on at least 99.5 % of the pixels of the model's check image. It is
-            measured once for every model, processor and version of the runtimes.
+            `[litert]`). `"auto"` takes the fastest of Keras and OpenVINO (of all that are
+            installed, where OpenVINO is not) that gives the classes of Keras in float32 on at
+            least 99.5 % of the pixels of the model's check image. It is measured once for every
+            model, processor and version of the runtimes.
         precision: `"float32"`, or `"bfloat16"`. `"auto"` lets the same measurement decide; it
             leaves out bfloat16 on processors without instructions for it, and for models without
             a check image.
@@ -116,10 +117,12 @@ def _possible(
     """
     with _from_environment(runtime=runtime, precision=precision) as chosen:
         runtime, precision = chosen["runtime"], chosen["precision"]
-        runtimes = installed_runtimes() if runtime == AUTO else [get_runtime(runtime)]
+        if runtime != AUTO:
+            runtimes = [get_runtime(runtime)]
+        else:
+            runtimes = measured_runtimes() if own is None else [own]
         if own is not None and own not in runtimes:
             raise InputError(f"{name} is a file of runtime {own.name!r}, not of {runtime!r}.")
-        runtimes = runtimes if own is None else [own]
         check_precision(precision, runtimes, name)
     return runtimes, precision
 

@@ -75,6 +75,19 @@ def installed_runtimes() -> list[Runtime]:
     return [runtime for runtime in RUNTIMES.values() if runtime.installed]
 
 
+def measured_runtimes() -> list[Runtime]:
+    """The installed runtimes that `"auto"` chooses from.
+
+    ONNX Runtime and LiteRT were never faster than OpenVINO where both were measured (see
+    docs/performance.md), and their conversion takes minutes and gigabytes for a ResNet-101. So they
+    are candidates only where OpenVINO is not installed.
+    """
+    found = installed_runtimes()
+    if RUNTIMES["openvino"] in found:
+        return [runtime for runtime in found if runtime.extra is None]
+    return found
+
+
 def get_runtime(name: str) -> Runtime:
     """A runtime by name.
 
