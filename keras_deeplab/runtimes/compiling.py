@@ -171,7 +171,9 @@ def _compile_size(
     check_fixed_size(source.network.name, source.size, size)
     module = runtime.module
     fixed = None if module.ANY_SIZE else size
-    name = runtime.name if fixed is None else f"{runtime.name}-{size[0]}x{size[1]}"
+    # With the versions: an older runtime may not read what a newer one wrote.
+    name = "-".join([runtime.name, *runtime.versions.values()])
+    name += "" if fixed is None else f"-{size[0]}x{size[1]}"
     file = f"model{runtime.suffix}"
 
     def convert(folder: pathlib.Path) -> None:

@@ -20,7 +20,7 @@ from keras_deeplab._internal.files import write_json
 from keras_deeplab._internal.processor import cpu_flags, cpu_model
 from keras_deeplab.runtimes.converted import model_folder
 from keras_deeplab.runtimes.predictor import Predictor
-from keras_deeplab.runtimes.registry import RUNTIMES, Runtime
+from keras_deeplab.runtimes.registry import RUNTIMES, Runtime, package_version
 from keras_deeplab.runtimes.source import ModelSource
 from keras_deeplab.zoo.check_images import read_check_image
 
@@ -84,9 +84,10 @@ def choose(
 
 def _machine(candidates: Sequence[Candidate]) -> str:
     """Changes with the processor, and with what is installed."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"  # others convert nothing
     found = [
         (platform.machine(), cpu_model(), sorted(cpu_flags()), os.cpu_count(), __version__),
-        os.environ.get("KERAS_BACKEND") or "tensorflow",  # others convert nothing
+        (backend, package_version(backend)),
         [(each.runtime.name, each.runtime.versions, each.precision) for each in candidates],
     ]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]

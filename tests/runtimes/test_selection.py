@@ -241,6 +241,11 @@ def other_version(monkeypatch, source):
     return source, [OPENVINO, ONNX]
 
 
+def other_version_of_the_backend(monkeypatch, source):
+    monkeypatch.setattr(selection, "package_version", lambda package: f"{package} 99")
+    return source, [OPENVINO, ONNX]
+
+
 def other_backend(monkeypatch, source):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     return source, [OPENVINO, ONNX]
@@ -250,7 +255,7 @@ def other_backend(monkeypatch, source):
     "change",
     [
         *(other_weights, other_processor, other_instructions, other_number_of_cores),
-        *(other_runtimes, other_version, other_backend),
+        *(other_runtimes, other_version, other_version_of_the_backend, other_backend),
     ],
 )
 def test_what_is_measured_again(source, monkeypatch, change):
