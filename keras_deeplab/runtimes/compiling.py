@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.models.inputs import MIN_SIZE
+from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes.converted import converted_model
 from keras_deeplab.runtimes.exported import exported_network, exported_predictor
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
@@ -160,20 +160,24 @@ def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
 
         model = with_precision(source.float32_model, precision)
         return predictor_of(model, source.network, precision)
-    compile_size = functools.partial(_compile_size, source, runtime, precision)
+    key = source.key  # now, as the weights in a folder may change before the first call
+    compile_size = functools.partial(_compile_size, source, key, runtime, precision)
     return Predictor(source.network, runtime.name, precision, compile_size)
 
 
 def _compile_size(
-    source: ModelSource, runtime: Runtime, precision: str, size: tuple[int, int]
+    source: ModelSource, key: str, runtime: Runtime, precision: str, size: tuple[int, int]
 ) -> Engine:
+    check_fixed_size(source.network.name, source.size, size)
     module = runtime.module
     fixed = None if module.ANY_SIZE else size
-    name = runtime.name if fixed is None else f"{runtime.name}-{size[0]}x{size[1]}"
+    # With the versions: an older runtime may not read what a newer one wrote.
+    name = "-".join([runtime.name, *runtime.versions.values()])
+    name += "" if fixed is None else f"-{size[0]}x{size[1]}"
     file = f"model{runtime.suffix}"
 
     def convert(folder: pathlib.Path) -> None:
         module.convert(source.float32_model, fixed, folder / file, source.network.to_json())
 
-    with converted_model(source.key, name, convert) as folder:
+    with converted_model(key, name, convert) as folder:
         return module.compile_file(folder / file, size, precision)

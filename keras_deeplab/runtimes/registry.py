@@ -43,7 +43,7 @@ class Runtime:
     @property
     def versions(self) -> dict[str, str]:
         """Version of each package."""
-        return {package: _version(package) for package in self.packages}
+        return {package: package_version(package) for package in self.packages}
 
     @property
     def module(self) -> typing.Any:
@@ -51,7 +51,8 @@ class Runtime:
         return importlib.import_module(f"keras_deeplab.runtimes.{self.name}_runtime")
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Version of an installed package; without importing it."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # onnxruntime-gpu has the package onnxruntime
