@@ -1,6 +1,6 @@
 """Speed, memory and agreement of inference, compared with PyTorch. The peer needs torch.
 
-Run: python benchmarks/infer.py [--networks r18_d8 ...] [--sides 512 ...] [--contestants PATTERN ...]
+Run: python benchmarks/infer.py [--networks r18_d8 ...] [--sides 512 ...] [--contestants 'open*']
      python benchmarks/infer.py --profile r18_d8
 
 A call predicts the logits of one uint8 image at the size of the image, with normalisation and
@@ -18,7 +18,7 @@ about 15 minutes on two cores; all networks at 512 and 1024 take more than an ho
 - GFLOP/s: twice the multiply-adds of the convolutions, divided by the best seconds.
 - Memory: peak of the process with filled caches, and in parentheses with empty ones.
 - First call: seconds from the import of the framework to the first logits in a new process, with
-  empty and with filled caches (KERAS_DEEPLAB_HOME, TORCHINDUCTOR_CACHE_DIR). Ours load a run folder.
+  empty and with filled caches (KERAS_DEEPLAB_HOME, TORCHINDUCTOR_CACHE_DIR). Ours load a run.
 - Same class, logits: share of pixels with the class of Keras in float32, and largest difference.
   `r50_d8` and `r101_d8` have random weights, so more of their pixels have almost equal scores.
 

@@ -64,7 +64,8 @@ def read_record(path: pathlib.Path) -> str | None:
     for index in range(model.MetadataLength()):
         entry = model.Metadata(index)
         if entry.Name() == RECORD:
-            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes().decode()
+            buffer = model.Buffers(entry.Buffer())
+            return bytes(buffer.Data(i) for i in range(buffer.DataLength())).decode()
     return None
 
 

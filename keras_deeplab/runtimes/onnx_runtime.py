@@ -75,6 +75,7 @@ def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> E
 def _session(path: pathlib.Path) -> typing.Any:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # official builds for Windows send some
     try:
         return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # of classes that onnxruntime does not export

@@ -13,7 +13,7 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.processor import has_bfloat16
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16")
 AUTO = "auto"
 
 
@@ -122,8 +122,6 @@ def check_precision(precision: str, runtimes: list[Runtime], name: str) -> None:
     known = [known for known in PRECISIONS if known in offered]
     if precision in (AUTO, *known):
         return
-    if precision == "int8":
-        raise InputError(f"{name} has no int8 weights: they need a calibrated export.")
     raise InputError(
         f"precision must be {AUTO} or one of {', '.join(known)}, got {precision!r}. Runtime: "
         f"{', '.join(runtime.name for runtime in runtimes)}."

@@ -159,7 +159,7 @@ def _images(source: ModelSource) -> np.ndarray:
     if images.shape[-1] != network.channels:
         raise InputError(
             f"{source.check_image} has {images.shape[-1]} channels, but {network.name} takes "
-            f"{network.channels}: runtimes cannot be compared on it."
+            f"{network.channels}: runtimes cannot be compared on it. Name runtime and precision."
         )
     return images
 
