@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-BLOCKS = {"r18_d8": (2, 2, 2, 2), "r50_d8": (3, 4, 6, 3)}
-HEADS = {"r18_d8": (128, 12, 64), "r50_d8": (512, 48, 256)}  # decoder, low-level, auxiliary
+BLOCKS = {"r18_d8": (2, 2, 2, 2), "r50_d8": (3, 4, 6, 3), "r101_d8": (3, 4, 23, 3)}
+BASIC, BOTTLENECK = (128, 12, 64), (512, 48, 256)  # channels: decoder, low-level, auxiliary
 
 
 def resize(x, like):
@@ -75,7 +75,7 @@ class Backbone(nn.Module):
         for inputs, outputs, stride in ((3, 32, 2), (32, 32, 1), (32, 64, 1)):
             stem += [conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs), nn.ReLU(True)]
         self.stem = nn.Sequential(*stem)
-        bottleneck, inputs = variant.startswith("r50"), 64
+        bottleneck, inputs = variant != "r18_d8", 64
         for stage, (blocks, dilation) in enumerate(zip(BLOCKS[variant], (1, 1, 2, 4), strict=True)):
             channels, layer = 64 * 2**stage, nn.Sequential()
             for index in range(blocks):
@@ -128,8 +128,8 @@ class DeepLab(nn.Module):
 
     def __init__(self, variant, classes):
         super().__init__()
-        channels, low_level, auxiliary = HEADS[variant]
-        expansion = 4 if variant.startswith("r50") else 1
+        channels, low_level, auxiliary = BASIC if variant == "r18_d8" else BOTTLENECK
+        expansion = 1 if variant == "r18_d8" else 4
         self.backbone = Backbone(variant)
         self.decode_head = DecodeHead(512 * expansion, 64 * expansion, channels, low_level, classes)
         self.auxiliary_head = AuxiliaryHead(256 * expansion, auxiliary, classes)

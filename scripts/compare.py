@@ -31,7 +31,9 @@ from keras_deeplab.commands.group import Command
 def command(
     a: str, b: str, protocol_b: str | None, json_file: pathlib.Path | None, **options
 ) -> None:
-    """Compare models A and B, zoo names or folders of training runs, on the same images.
+    """Compare models A and B on the same images.
+
+    A model is a zoo name, the folder of a training run or a model file.
 
     The difference of each class has an interval from a paired bootstrap over the images. With
     --protocol-b, A and B may be the same model.

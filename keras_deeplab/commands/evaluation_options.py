@@ -69,15 +69,16 @@ def runtime_options(precision: str) -> Decorator:
             type=click.Choice([AUTO, *RUNTIMES]),
             default=AUTO,
             show_default=True,
-            help="What computes the model. auto: the fastest installed, measured once.",
+            help="What computes the model. auto: the faster of Keras and OpenVINO here, measured "
+            "once.",
         ),
         click.option(
             "--precision",
             type=click.Choice([AUTO, *PRECISIONS]),
             default=precision,
             show_default=True,
-            help="Precision of the computation. auto: the fastest that keeps 99.5 % of the classes "
-            "of the model's check image.",
+            help="Precision of the computation. auto: the fastest that keeps the class of 99.5 % "
+            "of the pixels of the model's check image.",
         ),
     )
 
@@ -225,7 +226,7 @@ def model_metadata(model: keras.Model | str) -> ModelMetadata:
 
     network = find_network(model)
     if network.metadata is None:
-        raise InputError(f"{network.name} holds no metadata: its classes are unknown.")
+        raise InputError(f"{network.name} has no metadata: its classes are unknown.")
     return network.metadata
 
 

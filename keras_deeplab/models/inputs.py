@@ -30,3 +30,18 @@ def check_image_size(height: int | None, width: int | None) -> None:
                 f"Image {side} is {size} pixels; DeepLabV3+ needs at least {MIN_SIZE}. "
                 "Pad or enlarge the image first."
             )
+
+
+def check_fixed_size(
+    name: str, fixed: tuple[int | None, int | None], size: tuple[int, int]
+) -> None:
+    """Raises a `ValueError` when an image has another size than the one that a model takes.
+
+    Args:
+        name: What to call the model.
+        fixed: Height and width of its images; `None` where any will do.
+        size: `(height, width)` of the image.
+    """
+    for side, only, asked in zip(("height", "width"), fixed, size, strict=True):
+        if only not in (None, asked):
+            raise InputError(f"{name} takes only images of {side} {only}, got {asked}.")

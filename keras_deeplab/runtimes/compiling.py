@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.models.inputs import MIN_SIZE
+from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes.converted import converted_model
 from keras_deeplab.runtimes.exported import exported_network, exported_predictor
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
@@ -20,7 +20,7 @@ from keras_deeplab.runtimes.registry import (
     Runtime,
     check_precision,
     get_runtime,
-    installed_runtimes,
+    measured_runtimes,
     native,
     runtime_of_file,
 )
@@ -49,9 +49,10 @@ def compile_for_inference(
             of a runtime (`.xml`, `.onnx`, `.tflite`) that this package converted. The predictor has
             the weights of now: later changes of a `keras.Model` do not reach it.
         runtime: `"keras"`, `"openvino"`, `"onnx"` (extra `[onnx]`) or `"litert"` (extra
-            `[litert]`). `"auto"` takes the fastest installed one, of those that give the classes of
-            Keras in float32 on at least 99.5 % of the pixels of the model's check image. It is
-            measured once for every model, processor and version of the runtimes.
+            `[litert]`). `"auto"` takes the fastest of Keras and OpenVINO (of all that are
+            installed, where OpenVINO is not) that gives the classes of Keras in float32 on at
+            least 99.5 % of the pixels of the model's check image. It is measured once for every
+            model, processor and version of the runtimes.
         precision: `"float32"`, or `"bfloat16"`. `"auto"` lets the same measurement decide; it
             leaves out bfloat16 on processors without instructions for it, and for models without
             a check image.
@@ -116,10 +117,12 @@ def _possible(
     """
     with _from_environment(runtime=runtime, precision=precision) as chosen:
         runtime, precision = chosen["runtime"], chosen["precision"]
-        runtimes = installed_runtimes() if runtime == AUTO else [get_runtime(runtime)]
+        if runtime != AUTO:
+            runtimes = [get_runtime(runtime)]
+        else:
+            runtimes = measured_runtimes() if own is None else [own]
         if own is not None and own not in runtimes:
             raise InputError(f"{name} is a file of runtime {own.name!r}, not of {runtime!r}.")
-        runtimes = runtimes if own is None else [own]
         check_precision(precision, runtimes, name)
     return runtimes, precision
 
@@ -157,20 +160,24 @@ def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
 
         model = with_precision(source.float32_model, precision)
         return predictor_of(model, source.network, precision)
-    compile_size = functools.partial(_compile_size, source, runtime, precision)
+    key = source.key  # now, as the weights in a folder may change before the first call
+    compile_size = functools.partial(_compile_size, source, key, runtime, precision)
     return Predictor(source.network, runtime.name, precision, compile_size)
 
 
 def _compile_size(
-    source: ModelSource, runtime: Runtime, precision: str, size: tuple[int, int]
+    source: ModelSource, key: str, runtime: Runtime, precision: str, size: tuple[int, int]
 ) -> Engine:
+    check_fixed_size(source.network.name, source.size, size)
     module = runtime.module
     fixed = None if module.ANY_SIZE else size
-    name = runtime.name if fixed is None else f"{runtime.name}-{size[0]}x{size[1]}"
+    # With the versions: an older runtime may not read what a newer one wrote.
+    name = "-".join([runtime.name, *runtime.versions.values()])
+    name += "" if fixed is None else f"-{size[0]}x{size[1]}"
     file = f"model{runtime.suffix}"
 
     def convert(folder: pathlib.Path) -> None:
         module.convert(source.float32_model, fixed, folder / file, source.network.to_json())
 
-    with converted_model(source.key, name, convert) as folder:
+    with converted_model(key, name, convert) as folder:
         return module.compile_file(folder / file, size, precision)

@@ -69,8 +69,10 @@ def _is_intact(folder: pathlib.Path) -> bool:
     """Whether a folder holds the files that were written to it."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        sums = [line.split("  ", 1) for line in lines]
-        return bool(sums) and all(file_sha256(folder / name) == digest for digest, name in sums)
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        # All files of the folder are listed, and nothing elsewhere.
+        listed = bool(sums) and {path.name for path in folder.iterdir()} == {SUMS, *sums}
+        return listed and all(file_sha256(folder / name) == sums[name] for name in sums)
     except (OSError, ValueError):
         return False
 

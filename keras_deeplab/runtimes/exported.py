@@ -7,6 +7,7 @@ import pathlib
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
+from keras_deeplab.models.inputs import check_fixed_size
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
 from keras_deeplab.runtimes.registry import AUTO, Runtime
 
@@ -49,8 +50,5 @@ def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predi
 def _compile_size(
     path: pathlib.Path, runtime: Runtime, precision: str, size: tuple[int, int]
 ) -> Engine:
-    fixed = runtime.module.image_size(path)
-    for side, only, asked in zip(("height", "width"), fixed, size, strict=True):
-        if only not in (None, asked):
-            raise InputError(f"{path} takes only images of {side} {only}, got {asked}.")
+    check_fixed_size(str(path), runtime.module.image_size(path), size)
     return runtime.module.compile_file(path, size, precision)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.models.inputs import check_fixed_size
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
 
 POLICIES = {"bfloat16": "mixed_bfloat16"}  # dtype policy of a precision
@@ -28,6 +29,7 @@ def predictor_of(model: keras.Model, network: Network, precision: str) -> Predic
 
 
 def _engine(model: keras.Model, size: tuple[int, int]) -> Engine:
+    check_fixed_size(model.name, model.input_shape[1:3], size)
     return logits_function(model)
 
 
@@ -130,7 +132,10 @@ def _copy(model: keras.Model, policy: str) -> keras.Model:
         config = layer.get_config()
         if layer.name not in FLOAT32:
             config["dtype"] = policy
-        return type(layer).from_config(config)
+        try:
+            return type(layer).from_config(config)
+        except Exception as error:  # of a layer's own code, or of Keras for unknown functions
+            raise InputError(f"Layer {layer.name!r} cannot be copied: {error}") from error
 
     # Without the optimizer and the loss, which may be of a class that cannot be copied.
     uncompiled = keras.Model(model.inputs, model.output, name=model.name)

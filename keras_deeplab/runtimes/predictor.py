@@ -71,8 +71,7 @@ class Predictor:
 
     Attributes:
         runtime: `"keras"`, `"openvino"`, `"onnx"` or `"litert"`.
-        precision: `"float32"`, `"bfloat16"` or `"int8"`; `"float16"` for a Keras model under that
-            policy.
+        precision: `"float32"` or `"bfloat16"`; `"float16"` for a Keras model under that policy.
         network: `Network`.
         metadata: `ModelMetadata`; `None` where it is unknown.
 
@@ -110,6 +109,11 @@ class Predictor:
             )
         size = images.shape[1:3]
         logits = self.compile(size)(np.ascontiguousarray(images, np.float32))
+        if logits.shape[-1] != self.network.classes:  # a file with the record of another model
+            raise InputError(
+                f"{self.network.name} has {logits.shape[-1]} outputs, but its metadata names "
+                f"{self.network.classes} classes."
+            )
         return resize_bilinear(logits, size)
 
     def compile(self, size: tuple[int, int]) -> Engine:

@@ -13,7 +13,7 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.processor import has_bfloat16
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16")
 AUTO = "auto"
 
 
@@ -43,7 +43,7 @@ class Runtime:
     @property
     def versions(self) -> dict[str, str]:
         """Version of each package."""
-        return {package: _version(package) for package in self.packages}
+        return {package: package_version(package) for package in self.packages}
 
     @property
     def module(self) -> typing.Any:
@@ -51,7 +51,8 @@ class Runtime:
         return importlib.import_module(f"keras_deeplab.runtimes.{self.name}_runtime")
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Version of an installed package; without importing it."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # onnxruntime-gpu has the package onnxruntime
@@ -73,6 +74,19 @@ RUNTIMES = {
 def installed_runtimes() -> list[Runtime]:
     """The runtimes whose packages are installed."""
     return [runtime for runtime in RUNTIMES.values() if runtime.installed]
+
+
+def measured_runtimes() -> list[Runtime]:
+    """The installed runtimes that `"auto"` chooses from.
+
+    ONNX Runtime and LiteRT were never faster than OpenVINO where both were measured (see
+    docs/performance.md), and their conversion takes minutes and gigabytes for a ResNet-101. So they
+    are candidates only where OpenVINO is not installed.
+    """
+    found = installed_runtimes()
+    if RUNTIMES["openvino"] in found:
+        return [runtime for runtime in found if runtime.extra is None]
+    return found
 
 
 def get_runtime(name: str) -> Runtime:
@@ -108,8 +122,6 @@ def check_precision(precision: str, runtimes: list[Runtime], name: str) -> None:
     known = [known for known in PRECISIONS if known in offered]
     if precision in (AUTO, *known):
         return
-    if precision == "int8":
-        raise InputError(f"{name} has no int8 weights: they need a calibrated export.")
     raise InputError(
         f"precision must be {AUTO} or one of {', '.join(known)}, got {precision!r}. Runtime: "
         f"{', '.join(runtime.name for runtime in runtimes)}."

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 import typing
 import zipfile
@@ -34,12 +35,14 @@ class ModelSource:
         identity: Function that returns a text which differs for other weights or other networks.
         load_model: Function that returns the Keras model, in float32.
         check_image: An image of the kind that the model is for; `None` where there is none.
+        size: Height and width of the images that it takes; `None` where any will do.
     """
 
     network: Network
     identity: Callable[[], str]
     load_model: Callable[[], keras.Model]
     check_image: pathlib.Path | None = None
+    size: tuple[int | None, int | None] = (None, None)
 
     @functools.cached_property
     def key(self) -> str:
@@ -78,14 +81,23 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
         normalises=metadata.mean is not None,
     )
 
+    sha256 = functools.cache(trained.sha256)
+    record = {**metadata.to_json(), "name": None}  # the same weights under another name
+
     def load_model() -> keras.Model:
         from keras_deeplab.zoo.loader import load
 
-        return load(model, dtype="float32")
+        known = sha256()
+        loaded = load(model, dtype="float32")
+        if trained.sha256() != known:  # else they would be kept under the key of the old ones
+            raise InputError(
+                f"The weights in {model} changed since it was compiled: its training may be "
+                "running. Compile it again."
+            )
+        return loaded
 
-    record = {**metadata.to_json(), "name": None}  # the same weights under another name
     return ModelSource(
-        network, lambda: json.dumps([record, trained.sha256()]), load_model, trained.check_image
+        network, lambda: json.dumps([record, sha256()]), load_model, trained.check_image
     )
 
 
@@ -95,6 +107,8 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
     network = describe_network(model)
     copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
     configuration = network.to_json() + copy.to_json()
+    if _has_other_code(configuration):  # which may change without a trace in the configuration
+        configuration += os.urandom(16).hex()
 
     def identity() -> str:
         digest = hashlib.sha256(configuration.encode())
@@ -102,7 +116,13 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
-    return ModelSource(network, identity, lambda: copy)
+    return ModelSource(network, identity, lambda: copy, size=model.input_shape[1:3])
+
+
+def _has_other_code(configuration: str) -> bool:
+    """Whether a model has layers or functions that are not of Keras or of this package."""
+    modules = re.findall(r'"module": "?(\w+)', configuration)
+    return "__lambda__" in configuration or not {"keras", "keras_deeplab"}.issuperset(modules)
 
 
 def _read_keras_file(path: StrPath) -> keras.Model:

@@ -12,7 +12,7 @@ from keras_deeplab.zoo import manifest
 from keras_deeplab.zoo.manifest import Entry, Zoo
 from keras_deeplab.zoo.metadata import ModelMetadata
 from keras_deeplab.zoo.run_folders import CHECK_IMAGE, read_run, run_metadata, run_weights
-from keras_deeplab.zoo.trained_weights import trained_weights
+from keras_deeplab.zoo.trained_weights import check_public, trained_weights
 
 
 class TrainedModel(typing.NamedTuple):
@@ -45,20 +45,28 @@ def find_model(name_or_run: StrPath, zoo: Zoo | None = None) -> TrainedModel:
     zoo = manifest.default_zoo() if zoo is None else zoo
     name = str(name_or_run)
     if name not in zoo.names() and pathlib.Path(name_or_run).is_dir():
-        image = pathlib.Path(name_or_run) / CHECK_IMAGE
         return TrainedModel(
             run_metadata(read_run(name_or_run), name_or_run),
             weights=lambda: run_weights(name_or_run),
             sha256=lambda: file_sha256(run_weights(name_or_run)),
-            check_image=image if image.is_file() else None,
+            check_image=_existing(pathlib.Path(name_or_run) / CHECK_IMAGE),
         )
     entry = zoo.entry(name)
+
+    def sha256() -> str:
+        check_public(name, entry)
+        return entry["weights"]["sha256"]
+
     return TrainedModel(
         entry_metadata(name, entry),
         weights=lambda: trained_weights(zoo, name),
-        sha256=lambda: entry["weights"]["sha256"],
-        check_image=zoo.example(entry),
+        sha256=sha256,
+        check_image=_existing(zoo.example(entry)),
     )
+
+
+def _existing(path: pathlib.Path | None) -> pathlib.Path | None:
+    return path if path is not None and path.is_file() else None
 
 
 def entry_metadata(name: str, entry: Entry) -> ModelMetadata:

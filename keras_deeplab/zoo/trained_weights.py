@@ -29,8 +29,7 @@ def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
     entry = zoo.entry(name)
     if entry["status"] == "bundled":
         return zoo.bundled_weights(entry)
-    if entry["status"] == "not_public":
-        raise CheckpointError(f"{name}: {entry['unavailable']}")
+    check_public(name, entry)
     target = cached_weights(name, entry)
     if is_intact(target):
         return target
@@ -40,6 +39,12 @@ def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
         if not is_intact(target):  # else another process was quicker
             _convert(checkpoint, entry, target)
     return target
+
+
+def check_public(name: str, entry: Entry) -> None:
+    """Raises a `CheckpointError` for an entry without public weights; says why."""
+    if entry["status"] == "not_public":
+        raise CheckpointError(f"{name}: {entry['unavailable']}")
 
 
 def imagenet_backbone(depth: int) -> pathlib.Path:

@@ -14,9 +14,11 @@ from runtimes.runtime_cases import FILES, IMAGES, finish, run_python, start_pyth
 from tiny import tiny_model
 
 import keras_deeplab as kd
+from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.downloads.cache import DownloadError
 from keras_deeplab.runtimes import converted
 from keras_deeplab.runtimes.converted import converted_model, model_folder
+from keras_deeplab.runtimes.registry import RUNTIMES, Runtime
 
 CONTENT = b"weights" * 1000
 
@@ -107,8 +109,24 @@ def garble_sums(folder):
     (folder / "SHA256SUMS").write_bytes(b"\xff\n")
 
 
+def cut_sums(folder):
+    sums = folder / "SHA256SUMS"
+    sums.write_text(sums.read_text().splitlines(keepends=True)[0])
+
+
+def list_a_file_elsewhere(folder):
+    outside = folder.parents[2] / "outside"
+    outside.touch()
+    with (folder / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{file_sha256(outside)}  ../../../outside\n")
+
+
 @pytest.mark.parametrize(
-    "damage", [truncate, alter, remove_file, remove_sums, empty_sums, garble_sums]
+    "damage",
+    [
+        *(truncate, alter, remove_file),
+        *(remove_sums, empty_sums, garble_sums, cut_sums, list_a_file_elsewhere),
+    ],
 )
 def test_a_damaged_model_is_converted_again_and_said_once(damage, caplog):
     folder = convert("model")
@@ -219,7 +237,22 @@ def test_two_processes_compile_the_same_model(cache, tmp_path):
         for line in lines:
             np.testing.assert_allclose(np.fromstring(line, sep=" "), expected, atol=TOLERANCE)
     (folder,) = (cache / "runtimes").iterdir()
-    assert names(folder) == ["litert-40x48", "onnx-40x48", "openvino"]
+    versions = {name: "-".join(RUNTIMES[name].versions.values()) for name in FILES}
+    assert names(folder) == [
+        f"litert-{versions['litert']}-40x48",
+        f"onnx-{versions['onnx']}-40x48",
+        f"openvino-{versions['openvino']}",
+    ]
+
+
+def test_other_versions_convert_again(cache, tmp_path, monkeypatch, tiny_networks):
+    """An older OpenVINO may not read what a newer one wrote."""
+    write_run(tmp_path / "run")
+    kd.compile_for_inference(tmp_path / "run", "openvino", "float32", tile=32)
+    monkeypatch.setattr(Runtime, "versions", property(lambda runtime: {"openvino": "99"}))
+    kd.compile_for_inference(tmp_path / "run", "openvino", "float32", tile=32)
+    (folder,) = (cache / "runtimes").iterdir()
+    assert "openvino-99" in names(folder) and len(names(folder)) == 2
 
 
 # --- A cache that cannot be written to ---

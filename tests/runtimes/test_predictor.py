@@ -1,5 +1,6 @@
 """Every runtime computes what Keras computes, at every size."""
 
+import keras
 import numpy as np
 import pytest
 from reference import TOLERANCE, golden, golden_model, read
@@ -95,8 +96,7 @@ def test_a_keras_model_is_shared_or_copied():
     model.set_weights([weight * 0 for weight in model.get_weights()])
     assert np.abs(shared(batch) - before).max() > 0
     for predictor in compiled:
-        if predictor.runtime != "keras":
-            np.testing.assert_allclose(predictor(batch), before, atol=TOLERANCE)
+        np.testing.assert_allclose(predictor(batch), before, atol=TOLERANCE)
 
 
 def test_only_so_many_sizes_stay_compiled():
@@ -122,6 +122,18 @@ def test_only_so_many_sizes_stay_compiled():
 def test_bad_images(runtime, shape, message):
     with pytest.raises(ValueError, match=message):
         kd.compile_for_inference(tiny_model(), runtime, "float32")(images(*shape))
+
+
+@pytest.mark.parametrize("runtime", NAMES)
+def test_a_model_of_one_size(runtime):
+    any_size = tiny_model()
+    model = keras.models.clone_model(any_size, keras.Input((40, 48, 3), name="image"))
+    model.set_weights(any_size.get_weights())
+    batch = images(2, 40, 48, 3)
+    for predictor in (kd.compile_for_inference(model, runtime, "float32"), as_predictor(model)):
+        assert_close(predictor(batch), keras_logits(any_size, batch), "float32")
+        with pytest.raises(ValueError, match="takes only images of width 48, got 40"):
+            predictor(batch[:, :, :40])
 
 
 def test_predict_and_evaluate_take_a_predictor():

@@ -13,6 +13,7 @@ from keras_deeplab.runtimes.registry import (
     check_precision,
     get_runtime,
     installed_runtimes,
+    measured_runtimes,
     native,
     runtime_of_file,
 )
@@ -109,3 +110,9 @@ def test_files_by_their_suffix(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ValueError, match=r'pip install "keras-deeplab\[onnx\]"'):
         runtime_of_file("model.onnx")
+
+
+def test_costly_conversions_are_measured_only_without_openvino(monkeypatch):
+    assert [runtime.name for runtime in measured_runtimes()] == ["keras", "openvino"]
+    monkeypatch.setitem(sys.modules, "openvino", None)  # imports of it fail
+    assert [runtime.name for runtime in measured_runtimes()] == ["keras", "onnx", "litert"]

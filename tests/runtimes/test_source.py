@@ -10,12 +10,13 @@ import keras
 import numpy as np
 import pytest
 from reference import TOLERANCE
-from runtimes.runtime_cases import IMAGES, NAMES, write_run
+from runtimes.runtime_cases import FILES, IMAGES, NAMES, write_run
 from tiny import tiny_model
 
 import keras_deeplab as kd
 from keras_deeplab._internal.files import file_sha256, write_json
 from keras_deeplab._internal.resources import zoo_dir
+from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.runtimes import source
 from keras_deeplab.runtimes.source import find_source
 from keras_deeplab.zoo import manifest
@@ -84,6 +85,43 @@ def test_what_changes_the_key(run, tmp_path, monkeypatch):
     assert len(set(keys)) == len(keys)
 
 
+def with_layer(model, layer):
+    return keras.Model(model.input, layer(model.output))
+
+
+def test_layers_of_other_packages_share_no_key():
+    """Their code may change; their configuration would not show it."""
+
+    @keras.saving.register_keras_serializable("tests")
+    class Doubled(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs * 2
+
+    model = tiny_model()
+    doubled = with_layer(model, Doubled())
+    found = find_source(doubled)
+    assert found.key == found.key
+    assert found.key != find_source(doubled).key
+    of_keras = with_layer(model, keras.layers.Rescaling(2.0))
+    assert find_source(of_keras).key == find_source(of_keras).key
+    predictor = kd.compile_for_inference(doubled, "openvino", "float32")
+    expected = 2 * np.asarray(model(IMAGES.astype("float32"), training=False))
+    np.testing.assert_allclose(predictor(IMAGES), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_layer_that_cannot_be_copied():
+    def unknown(logits):
+        return logits
+
+    model = tiny_model()
+    for layer, reason in (
+        (keras.layers.Activation(unknown, name="mine"), "Could not locate function 'unknown'"),
+        (keras.layers.Lambda(lambda logits: logits * 2, name="mine"), "a Python lambda"),
+    ):
+        with pytest.raises(ValueError, match=f"(?s)Layer 'mine' cannot be copied: .*{reason}"):
+            find_source(with_layer(model, layer))
+
+
 def test_training_options_do_not_change_the_key(tmp_path):
     def mean(labels, logits):
         return keras.ops.mean(logits)
@@ -123,6 +161,19 @@ def test_the_weights_of_now():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("runtime", FILES)
+def test_a_run_whose_training_goes_on(run, cache, runtime, tiny_networks):
+    """Its new weights are not kept under the key of the old ones."""
+    folder, model = run
+    predictor = kd.compile_for_inference(folder, runtime, "float32")
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    model.save_weights(folder / "best.weights.h5")
+    with pytest.raises(ValueError, match=f"The weights in {folder} changed since it was compiled"):
+        predictor(IMAGES)
+    assert not [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert kd.compile_for_inference(folder, runtime, "float32")(IMAGES).shape[-1] == 3
+
+
 # --- Check images ---
 
 
@@ -131,6 +182,16 @@ def test_check_image_of_the_zoo():
     assert found == zoo_dir() / "examples/r18_dubai.jpg"
     assert file_sha256(found) == kd.info("r18_dubai")["example"]["sha256"]
     assert find_source("r18_potsdam").check_image is None
+
+
+def test_missing_example_of_the_zoo(zoo_name, run):
+    """As where only the manifest and the weights were copied."""
+    folder, _ = run
+    manifest_file = folder / "manifest.json"
+    record = json.loads(manifest_file.read_text())
+    record["models"][zoo_name]["example"] = {"file": "examples/r18_tiny.jpg"}
+    write_json(manifest_file, record)
+    assert find_source(zoo_name).check_image is None
 
 
 def test_check_image_of_a_run(run):
@@ -167,6 +228,13 @@ def test_run_without_weights(run):
     (folder / "best.weights.h5").unlink()
     with pytest.raises(ValueError, match="holds no weights yet"):
         kd.compile_for_inference(folder, "keras", "float32")
+
+
+@pytest.mark.parametrize("runtime", NAMES)
+def test_weights_that_are_not_public(runtime):
+    name = next(each for each in kd.list_models() if kd.info(each)["status"] == "not_public")
+    with pytest.raises(CheckpointError, match=f"{name}: The source publishes no checkpoint"):
+        kd.compile_for_inference(name, runtime, "float32", tile=64)
 
 
 def test_model_with_an_activation():
