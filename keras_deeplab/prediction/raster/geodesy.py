@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 
-from keras_deeplab.prediction.raster.mosaic import Grid
+from keras_deeplab.prediction.raster.mosaic import Grid, apply_transform
 
 CELL = 256  # pixels a side at most; within a cell every pixel counts the same area
 
@@ -36,7 +36,7 @@ class Ground:
         if self._gcps is not None:
             x, y = self._gcps.xy(rows, columns, offset="ul")
         else:
-            x, y = self._grid.transform * (columns, rows)
+            x, y = apply_transform(self._grid.transform, columns, rows)
         longitude, latitude = self._project(np.asarray(x), np.asarray(y))[:2]
         return abs(self._geod.polygon_area_perimeter(longitude, latitude)[0])
 

@@ -72,21 +72,30 @@ def place_rasters(rasters: Sequence[DatasetReader]) -> tuple[list[PlacedRaster],
     ]
     height = max(row + raster.height for raster, row, _ in placed)
     width = max(column + raster.width for raster, _, column in placed)
-    transform = first.transform * type(first.transform).translation(left, top)
+    a, b, _, d, e, *_ = first.transform
+    x, y = apply_transform(first.transform, left, top)
+    transform = type(first.transform)(a, b, x, d, e, y)
     return placed, Grid(height, width, transform, first.crs)
+
+
+def apply_transform(transform: Affine, columns: typing.Any, rows: typing.Any) -> tuple:
+    """Coordinates `(x, y)` of columns and rows, numbers or arrays.
+
+    Affine's own operator is `*` in version 2 and `@` in later ones.
+    """
+    a, b, c, d, e, f, *_ = transform
+    return a * columns + b * rows + c, d * columns + e * rows + f
 
 
 def _corner(raster: DatasetReader, first: DatasetReader) -> tuple[int, int] | None:
     """Row and column of the first pixel of a raster on the grid of another; `None`: not on it."""
     if raster.gcps[0] or raster.crs != first.crs or raster.transform.is_identity:
         return None
-    to_grid = ~first.transform * raster.transform
-    size = np.array([raster.width, raster.height])
-    start, end = np.array(to_grid * (0, 0)), np.array(to_grid * tuple(size))
-    across = np.array(to_grid * (raster.width, 0))
-    column, row = np.rint(start).astype(int)
-    expected = [(column, row), (column, row) + size, (column + raster.width, row)]  # noqa: RUF005
-    if np.abs(np.array([start, end, across]) - expected).max() > ALIGNED:
+    corners = np.array([(0, 0), (raster.width, raster.height), (raster.width, 0)])
+    found = apply_transform(~first.transform, *apply_transform(raster.transform, *corners.T))
+    places = np.stack(found, axis=-1)
+    column, row = np.rint(places[0]).astype(int)
+    if np.abs(places - corners - (column, row)).max() > ALIGNED:
         return None
     return int(row), int(column)
 
