@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.windows import Window
 
-SMALLEST = 64  # pixels of a part that is given up
+SMALLEST = 64  # pixels a side of a raster's part that is given up
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -143,8 +143,8 @@ class Scene:
                     f"({error.__cause__ or error}); --on-bad-block nodata leaves such parts out",
                 ) from error
         image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
-        axis = int(size[1] > size[0])
-        if size[axis] <= SMALLEST:
+        axis = int(window.width > window.height)
+        if max(window.height, window.width) <= SMALLEST or size[axis] == 1:
             if bad is not None:
                 bad.append(size[0] * size[1])
             return image, valid
