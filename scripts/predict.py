@@ -82,6 +82,8 @@ def command(
         summaries = {images[0]: predict_picture(images, model, output, options)}
     for image, summary in summaries.items():
         print_areas(summary, title=image if len(summaries) > 1 else None)
+        if summary.get("bad_pixels"):
+            click.echo(f"{summary['bad_pixels']:,} pixels of {image} could not be read.", err=True)
     if json_file:
         write_json(json_file, summaries if len(summaries) > 1 else next(iter(summaries.values())))
     if csv_file:
@@ -101,7 +103,7 @@ def predict_maps(
 ) -> dict[str, dict]:
     """Writes georeferenced maps; returns the summary of each by its image."""
     from keras_deeplab.prediction.protocols import choose_protocol
-    from keras_deeplab.prediction.raster.scenes import predict_raster
+    from keras_deeplab.prediction.raster.scenes import open_checked, predict_raster
     from keras_deeplab.runtimes.compiling import compile_for_inference
 
     if options["mask"]:
@@ -112,7 +114,10 @@ def predict_maps(
     targets = scene_targets(images, output, options)
     form = image_format(options)
     views = choose_protocol(**chosen_views({**options, "window": None}, options["protocol"]))
-    for sources, _ in targets:
+    maps = (options["confidence"], options["probabilities"])
+    for sources, target in targets:  # an error in the last scene is known before the first one
+        with open_checked(sources, (target, *maps), metadata, form, nodata=options["nodata"]):
+            pass
         warn_of_other_channels(sources[0], form.completed(metadata.form), metadata)
     predictor = compile_for_inference(model, options["runtime"], options["precision"])
     return {

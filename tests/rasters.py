@@ -17,3 +17,16 @@ def write_raster(path, array, **options):
         path, "w", count=len(bands), height=array.shape[0], width=array.shape[1], **profile
     ) as raster:
         raster.write(bands)
+
+
+def damage_block(path, column, row):
+    """Makes a block of a compressed GeoTIFF unreadable; `column` and `row` count blocks."""
+    with rasterio.open(path) as raster:
+        start, length = (
+            int(raster.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1))
+            for what in ("OFFSET", "SIZE")
+        )
+    content = bytearray(path.read_bytes())
+    middle = slice(start + length // 4, start + length // 2)
+    content[middle] = np.random.default_rng(0).bytes(middle.stop - middle.start)
+    path.write_bytes(content)

@@ -111,3 +111,31 @@ def running(server):
 
 def files_in(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+class RangeHandler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.content` for any path, in parts too, as GDAL asks for them."""
+
+    def do_HEAD(self):
+        self._headers()
+
+    def do_GET(self):
+        self.wfile.write(self._headers())
+
+    def _headers(self):
+        content, wanted = self.server.content, self.headers.get("Range")
+        self.server.seen.append((self.path, wanted))
+        first, last = 0, len(content) - 1
+        if wanted:
+            first, last = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", wanted).groups())
+            last = min(last, len(content) - 1)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(last + 1 - first))
+        self.end_headers()
+        return content[first : last + 1]
+
+    def log_message(self, *args):
+        pass

@@ -111,6 +111,17 @@ class ImageFormat:
         low, high = self.value_range or (0, 255)
         return _eight_bits(raster) and not 0 <= low < high <= 255
 
+    def all_valid(self, raster: DatasetReader, nodata: float | None = None) -> bool:
+        """Whether no pixel of an open raster can lack data, see `read_open`."""
+        from rasterio.enums import MaskFlags
+
+        stored = [1] if palette(raster) is not None else self.bands_of(raster)
+        return nodata is None and all(
+            MaskFlags.all_valid in raster.mask_flag_enums[band - 1]
+            and np.dtype(raster.dtypes[band - 1]).kind != "f"
+            for band in stored
+        )
+
     def describe_range(self, path: StrPath) -> str:
         """Dtype, lowest and highest value of a file, as a message to help choose a range."""
         low, high = math.inf, -math.inf
@@ -197,7 +208,7 @@ class ImageFormat:
         valid = valid_pixels(raster, stored, window, size)
         image = np.moveaxis(pixels, 0, -1) if colors is None else colors[pixels[0]][..., bands]
         if nodata is not None:
-            known = (image != nodata).any(axis=-1)
+            known = (pixels != nodata).any(axis=0)
             valid = known if valid is None else valid & known
         if image.dtype.kind == "f":
             finite = np.isfinite(image).all(axis=-1)
@@ -236,6 +247,11 @@ def _cut(image: Image.Image, window: Window) -> Image.Image:
     return image.transform((window.width, window.height), Image.Transform.EXTENT, box)
 
 
+def is_grey(raster: DatasetReader) -> bool:
+    """Whether an open raster has one band besides alpha, and no palette."""
+    return palette(raster) is None and len(_color_bands(raster)) == 1
+
+
 def _color_bands(raster: DatasetReader) -> list[int]:
     """Bands of an open raster that are not alpha."""
     kinds = zip(raster.indexes, raster.colorinterp, strict=True)
@@ -263,8 +279,7 @@ def read_image(path: StrPath, form: ImageFormat) -> tuple[np.ndarray, np.ndarray
         ValueError: For a file of another format.
     """
     with open_raster(path) as raster:
-        grey = palette(raster) is None and len(_color_bands(raster)) == 1
-        if form.bands is None and grey:
+        if form.bands is None and is_grey(raster):
             logger.warning("%s has one band: it is read as --bands 1,1,1.", path)
             form = dataclasses.replace(form, bands=(1, 1, 1))
         problem = form.band_problem(raster)

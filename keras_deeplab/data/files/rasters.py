@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 BLOCK = 2048  # pixels per side of the parts in which large rasters are read
 OPTIONS = {
-    "GDAL_CACHEMAX": 64,  # MB of decoded blocks; the default is 5 % of the machine's memory
+    # Decoded blocks, in bytes: rasterio does not pass on megabytes. The default is 5 % of the
+    # machine's memory.
+    "GDAL_CACHEMAX": 64 * 2**20,
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # with it, missing rows of a truncated file become noise
 }
 
@@ -69,11 +71,16 @@ def _opened(path: StrPath) -> DatasetReader:
 
     with without_georeference_warning():
         raster = rasterio.open(path)
-    with contextlib.suppress(Exception):
-        # The first call raises what GDAL only noted at opening, such as damaged EXIF of a JPEG,
-        # whose pixels can be read. An error of more weight comes again.
-        raster.colorinterp  # noqa: B018
+    # What GDAL only noted at opening, such as damaged EXIF of a JPEG, whose pixels can be read. An
+    # error of more weight comes again.
+    clear_error(raster)
     return raster
+
+
+def clear_error(raster: DatasetReader) -> None:
+    """Clears GDAL's last error in this thread, which rasterio raises at the next good call."""
+    with contextlib.suppress(Exception):
+        raster.colorinterp  # noqa: B018
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 
-from keras_deeplab.prediction.raster.scene import Grid
+from keras_deeplab.prediction.raster.mosaic import Grid, apply_transform
 
 CELL = 256  # pixels a side at most; within a cell every pixel counts the same area
 
@@ -36,7 +36,7 @@ class Ground:
         if self._gcps is not None:
             x, y = self._gcps.xy(rows, columns, offset="ul")
         else:
-            x, y = self._grid.transform * (columns, rows)
+            x, y = apply_transform(self._grid.transform, columns, rows)
         longitude, latitude = self._project(np.asarray(x), np.asarray(y))[:2]
         return abs(self._geod.polygon_area_perimeter(longitude, latitude)[0])
 
@@ -92,12 +92,13 @@ class ClassAreas:
     def record(self, names: typing.Sequence[str]) -> list[dict[str, typing.Any]]:
         """A dict for each class: `name`, `pixels`, `share`, and `hectares` or `None`."""
         total = max(int(self.pixels.sum()), 1)
+        known = self._ground is not None and np.isfinite(self.square_metres).all()
         return [
             {
                 "name": name,
                 "pixels": int(pixels),
                 "share": int(pixels) / total,
-                "hectares": None if self._ground is None else float(self.square_metres[i] / 1e4),
+                "hectares": float(self.square_metres[i] / 1e4) if known else None,
             }
             for i, (name, pixels) in enumerate(zip(names, self.pixels, strict=True))
         ]

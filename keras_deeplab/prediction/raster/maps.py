@@ -4,62 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import tempfile
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import filelock
 import numpy as np
 
-from keras_deeplab._internal.errors import InputError
-from keras_deeplab._internal.files import StrPath, atomic_write
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.rasters import without_georeference_warning
 from keras_deeplab.prediction.raster.legend import write_class_names, write_qgis_style
-from keras_deeplab.prediction.raster.scene import Grid
+from keras_deeplab.prediction.raster.mosaic import Grid
+from keras_deeplab.prediction.raster.targets import (
+    nodata_pixels_of,
+    publish,
+    scratch_folder,
+    write_errors,
+)
 
 if typing.TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
 BLOCK = 512
+TEMPORARY = "pixels.tif"
 PERCENT = 100  # what certainty is in a map of confidence
 CERTAIN = 250  # what certainty is in a map of probabilities: steps of 0.4 %
 RESAMPLING = {"classes": "MODE", "confidence": "AVERAGE", "probabilities": "AVERAGE"}
 
 
-def check_map_name(path: StrPath) -> None:
-    """Raises a `ValueError` for a name that is not that of a GeoTIFF."""
-    if pathlib.Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"{path}: maps are written as GeoTIFF: choose a name that ends in .tif.")
-
-
-@contextlib.contextmanager
-def only_writer(path: StrPath) -> Iterator[None]:
-    """Context manager of the one process that writes a file.
-
-    Raises:
-        ValueError: When another process writes it.
-    """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise InputError(f"Another process is writing {path}.") from None
-    try:
-        yield
-    finally:
-        pathlib.Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
 class Maps:
-    """Context manager: maps are written in parts to temporary files next to the target.
+    """Context manager: maps are written in parts to temporary files next to the targets.
 
     `finish` makes them cloud-optimised GeoTIFFs under their names. Without it nothing appears, and
-    files that were there before stay.
+    files that were there before stay. A target has one writer at a time.
 
     Args:
         grid: `Grid` of the scene.
@@ -81,26 +58,29 @@ class Maps:
         self._targets = {
             kind: pathlib.Path(path) for kind, path in targets.items() if path is not None
         }
-        for path in self._targets.values():
-            check_map_name(path)
         self._grid = grid
         self._classes = classes
         self._files: dict[str, DatasetWriter] = {}
 
     def __enter__(self) -> Maps:
         with contextlib.ExitStack() as stack:
-            folder = self._targets["classes"].parent
-            prefix = f".{self._targets['classes'].stem}-"
-            self._folder = pathlib.Path(
-                stack.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=prefix))
-            )
-            for kind in self._targets:
+            self._folders = {
+                kind: stack.enter_context(scratch_folder(path))
+                for kind, path in self._targets.items()
+            }
+            for kind, path in self._targets.items():
+                stack.enter_context(write_errors(path))
                 self._files[kind] = stack.enter_context(self._temporary(kind))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: typing.Any) -> None:
         self._stack.__exit__(*error)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether a map is written that needs probabilities, not only classes."""
+        return len(self._targets) > 1
 
     def _temporary(self, kind: str) -> DatasetWriter:
         import rasterio
@@ -110,13 +90,16 @@ class Maps:
         profile |= {"height": grid.height, "width": grid.width, "crs": grid.crs}
         profile |= {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "interleave": "band"}
         profile |= {"compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
+        profile["sparse_ok"] = (
+            True  # else closing it after an error would write all that is missing
+        )
         profile["count"] = len(self._classes) if kind == "probabilities" else 1
         if grid.gcps:
             profile["gcps"] = list(grid.gcps)
         elif not grid.transform.is_identity:
             profile["transform"] = grid.transform
         with without_georeference_warning():
-            return rasterio.open(self._folder / f"{kind}.tif", "w", **profile)
+            return rasterio.open(self._folders[kind] / TEMPORARY, "w", **profile)
 
     def write(self, top: int, left: int, labels: np.ndarray, probabilities: np.ndarray) -> None:
         """Writes a part.
@@ -137,7 +120,8 @@ class Maps:
                 bands = _rounded(probabilities.max(-1)[np.newaxis], PERCENT, labels)
             else:
                 bands = _rounded(np.moveaxis(probabilities, -1, 0), CERTAIN, labels)
-            file.write(bands, window=window)
+            with write_errors(self._targets[kind]):
+                file.write(bands, window=window)
 
     def finish(self, pixels: np.ndarray, tags: Mapping[str, str]) -> None:
         """Gives the maps their names, colours, class names and legend.
@@ -146,14 +130,24 @@ class Maps:
             pixels: Number of pixels of each class.
             tags: What to note in each file.
         """
-        for kind, file in self._files.items():
-            file.update_tags(**tags)
-            self._describe(kind, file)
-            file.close()
+        nodata_pixels = self._grid.height * self._grid.width - int(pixels.sum())
+        for kind, path in self._targets.items():
+            with write_errors(path):
+                self._files[kind].update_tags(**tags)
+                self._describe(kind, self._files[kind])
+                self._files[kind].close()
+                _copy_optimised(
+                    self._folders[kind] / TEMPORARY,
+                    self._folders[kind] / path.name,
+                    RESAMPLING[kind],
+                )
+                if nodata_pixels_of(self._folders[kind] / path.name) != nodata_pixels:
+                    raise OSError(f"{path} cannot be written: the file is incomplete.")
+        new = self._folders["classes"] / self._targets["classes"].name
+        write_class_names(new, self._classes, pixels)
+        write_qgis_style(new, self._classes)
         for kind, path in reversed(self._targets.items()):  # the classes last
-            _copy_optimised(self._folder / f"{kind}.tif", path, RESAMPLING[kind])
-        write_class_names(self._targets["classes"], self._classes, pixels)
-        write_qgis_style(self._targets["classes"], self._classes)
+            publish(self._folders[kind], path)
 
     def _describe(self, kind: str, file: DatasetWriter) -> None:
         if kind == "classes":
@@ -179,10 +173,10 @@ def _copy_optimised(source: pathlib.Path, target: pathlib.Path, resampling: str)
     """Copies a GeoTIFF to a cloud-optimised one."""
     import rasterio.shutil
 
-    with atomic_write(target) as temporary, without_georeference_warning():
+    with without_georeference_warning():
         rasterio.shutil.copy(
             source,
-            temporary,
+            target,
             driver="COG",
             compress="DEFLATE",
             blocksize=BLOCK,

@@ -66,7 +66,7 @@ def choose_scale(scene_m: float | None, model_m: float | None, resolution: str |
 def _metres(resolution: str | float) -> float:
     try:
         metres = float(resolution)
-    except ValueError:
+    except (TypeError, ValueError):
         metres = 0.0
     if not 0 < metres < float("inf"):
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 import threading
 import typing
@@ -13,18 +14,18 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
+from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat, is_grey
 from keras_deeplab.data.files.orientation import orientation
-from keras_deeplab.data.files.rasters import UnreadableFileError, open_raster
+from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, open_raster
+from keras_deeplab.prediction.raster.mosaic import Grid, PlacedRaster, place_rasters
 
 if typing.TYPE_CHECKING:
-    from rasterio import Affine, DatasetReader
-    from rasterio.control import GroundControlPoint
-    from rasterio.crs import CRS
+    from rasterio import DatasetReader
     from rasterio.windows import Window
 
-SMALLEST = 64  # pixels of a part that is given up
-ALIGNED = 0.01  # pixels that the grids of a mosaic may differ by
+SMALLEST = 64  # pixels a side of a raster's part that is given up
+
+logger = logging.getLogger("keras_deeplab")
 
 
 class Box(typing.NamedTuple):
@@ -34,30 +35,6 @@ class Box(typing.NamedTuple):
     bottom: float
     left: float
     right: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """Where the pixels of a scene are.
-
-    Args:
-        height: Rows.
-        width: Columns.
-        transform: Affine transform from (column, row) to coordinates; identity where unknown.
-        crs: Coordinate reference system, or `None`.
-        gcps: Ground control points instead of a transform, in `crs`.
-    """
-
-    height: int
-    width: int
-    transform: Affine
-    crs: CRS | None
-    gcps: tuple[GroundControlPoint, ...] = ()
-
-    @property
-    def georeferenced(self) -> bool:
-        """Whether places on the ground are known."""
-        return bool(self.gcps) or (self.crs is not None and not self.transform.is_identity)
 
 
 class Scene:
@@ -78,7 +55,7 @@ class Scene:
 
     def __init__(
         self,
-        rasters: Sequence[tuple[DatasetReader, int, int]],
+        rasters: Sequence[PlacedRaster],
         form: ImageFormat,
         nodata: float | None,
         grid: Grid,
@@ -91,9 +68,19 @@ class Scene:
         self.bad_pixels = 0
         self._skip_bad = skip_bad
         self._lock = threading.Lock()  # GDAL's datasets belong to one thread at a time
+        self._full = not skip_bad and len(rasters) == 1 and form.all_valid(rasters[0][0], nodata)
+
+    @property
+    def files(self) -> set[pathlib.Path]:
+        """The files of the rasters, with those that a VRT refers to."""
+        return {
+            pathlib.Path(name).resolve() for raster, _, _ in self._rasters for name in raster.files
+        }
 
     def valid(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
         """Where there is data, `(height, width)` bool, in a part of whole pixels."""
+        if self._full:
+            return np.ones(size, bool)
         box = Box(top, top + size[0], left, left + size[1])
         bad: list[int] = []
         _, valid = self.read(box, size, bad)
@@ -148,6 +135,7 @@ class Scene:
                 )
             return image, np.ones(size, bool) if valid is None else valid
         except rasterio.errors.RasterioError as error:
+            clear_error(raster)
             if not self._skip_bad:
                 raise UnreadableFileError(
                     raster.name,
@@ -155,8 +143,8 @@ class Scene:
                     f"({error.__cause__ or error}); --on-bad-block nodata leaves such parts out",
                 ) from error
         image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
-        axis = int(size[1] > size[0])
-        if size[axis] <= SMALLEST:
+        axis = int(window.width > window.height)
+        if max(window.height, window.width) <= SMALLEST or size[axis] == 1:
             if bad is not None:
                 bad.append(size[0] * size[1])
             return image, valid
@@ -233,11 +221,16 @@ def open_scene(
         ValueError: When bands or value range do not fit, or the rasters are not of one grid.
         UnreadableFileError: When a file cannot be opened.
     """
+    if not paths:
+        raise InputError("No raster to predict was given.")
     with contextlib.ExitStack() as stack:
         rasters = [stack.enter_context(open_raster(path)) for path in paths]
+        if form.bands is None and all(is_grey(raster) for raster in rasters):
+            logger.warning("%s has one band: it is read as --bands 1,1,1.", rasters[0].name)
+            form = dataclasses.replace(form, bands=(1, 1, 1))
         for raster in rasters:
             _check(raster, form)
-        placed, grid = _mosaic(rasters)
+        placed, grid = place_rasters(rasters)
         yield Scene(placed, form, nodata, grid, skip_bad)
 
 
@@ -256,39 +249,3 @@ def _check(raster: DatasetReader, form: ImageFormat) -> None:
         raise InputError(
             f"{raster.name} is a photo that is to be turned for display: predict it as a picture."
         )
-
-
-def _mosaic(rasters: Sequence[DatasetReader]) -> tuple[list[tuple[DatasetReader, int, int]], Grid]:
-    first = rasters[0]
-    gcps, gcps_crs = first.gcps
-    if len(rasters) == 1:
-        grid = Grid(
-            first.height, first.width, first.transform, gcps_crs if gcps else first.crs, tuple(gcps)
-        )
-        return [(first, 0, 0)], grid
-    corners = []
-    for raster in rasters:
-        column, row = ~first.transform * (raster.transform.c, raster.transform.f)
-        same = np.allclose(raster.transform[:2] + raster.transform[3:5], _linear(first), rtol=1e-6)
-        off = max(abs(column - round(column)), abs(row - round(row)))
-        if raster.gcps[0] or raster.crs != first.crs or not same or off > ALIGNED:
-            names = " ".join(pathlib.Path(each.name).name for each in rasters)
-            raise InputError(
-                f"{raster.name} and {first.name} are not of one grid (CRS, pixel size, alignment). "
-                f"Join them first: gdalbuildvrt -r bilinear mosaic.vrt {names}, after gdalwarp "
-                "where the CRS differs; or give --output a folder for one map each."
-            )
-        corners.append((round(row), round(column)))
-    top, left = min(row for row, _ in corners), min(column for _, column in corners)
-    placed = [
-        (raster, row - top, column - left)
-        for raster, (row, column) in zip(rasters, corners, strict=True)
-    ]
-    height = max(row + raster.height for raster, row, _ in placed)
-    width = max(column + raster.width for raster, _, column in placed)
-    transform = first.transform * type(first.transform).translation(left, top)
-    return placed, Grid(height, width, transform, first.crs)
-
-
-def _linear(raster: DatasetReader) -> tuple[float, ...]:
-    return raster.transform[:2] + raster.transform[3:5]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
 import time
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -14,16 +16,18 @@ from keras_deeplab import __version__
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.images import RGB, ImageFormat
 from keras_deeplab.data.files.rasters import OPTIONS
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
 from keras_deeplab.prediction.raster.geodesy import ClassAreas, ground_of
-from keras_deeplab.prediction.raster.maps import Maps, check_map_name, only_writer
+from keras_deeplab.prediction.raster.maps import Maps
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
 from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
+from keras_deeplab.prediction.raster.targets import check_map_name
 from keras_deeplab.prediction.views import image_probabilities, softmax
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
+from keras_deeplab.zoo.metadata import ModelMetadata
 
 if typing.TYPE_CHECKING:
     import keras
@@ -89,28 +93,26 @@ def predict_raster(
     metadata = predictor.metadata
     if metadata is None:
         raise InputError("The model has no metadata: its classes and bands are unknown.")
-    check_map_name(target)
     form = ImageFormat(None if bands is None else tuple(bands), value_range)
-    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     views = choose_protocol(protocol)
     if on_bad_block not in ("stop", "nodata"):
         raise InputError(f"on_bad_block must be 'stop' or 'nodata', got {on_bad_block!r}.")
-    import rasterio
-
-    with (
-        rasterio.Env(**OPTIONS),
-        only_writer(target),
-        open_scene(
-            paths, form.completed(metadata.form), nodata=nodata, skip_bad=on_bad_block == "nodata"
-        ) as scene,
-    ):
+    with open_checked(
+        source,
+        (target, confidence, probabilities),
+        metadata,
+        form,
+        nodata=nodata,
+        skip_bad=on_bad_block == "nodata",
+    ) as scene:
         start = time.perf_counter()
         ground = ground_of(scene.grid)
         scene_m = None if ground is None else ground.resolution_m
+        scale = choose_scale(scene_m, metadata.resolution_m, resolution)
         plan = plan_windows(
             scene.grid.height,
             scene.grid.width,
-            scale=choose_scale(scene_m, metadata.resolution_m, resolution),
+            scale=scale,
             window=WINDOW if window is None else window,
             overlap=OVERLAP if overlap is None else overlap,
             classes=predictor.network.classes,
@@ -118,20 +120,70 @@ def predict_raster(
         maps = Maps(scene.grid, metadata.classes, target, confidence, probabilities)
         areas = ClassAreas(predictor.network.classes, ground)
         with maps:
-            for labelled in _labelled(scene, predictor, views, plan, progress):
-                maps.write(*labelled)
-                areas.add(labelled[2], *labelled[:2])
+            parts = _labelled(scene, predictor, views, plan, maps.has_probabilities, progress)
+            with contextlib.closing(parts):  # its threads end before the rasters are closed
+                for top, left, labels, scores in parts:
+                    maps.write(top, left, labels, scores)
+                    areas.add(labels, top, left)
             maps.finish(areas.pixels, _tags(predictor, views, plan))
         return {
             "classes": areas.record(metadata.classes.names),
             "nodata_pixels": scene.grid.height * scene.grid.width - int(areas.pixels.sum()),
             "bad_pixels": scene.bad_pixels,
             "resolution_m": scene_m,
-            "predicted_at_m": None if scene_m is None else scene_m * plan.scale[0],
+            "predicted_at_m": None if scene_m is None else scene_m * scale,
             "height": scene.grid.height,
             "width": scene.grid.width,
             "seconds": time.perf_counter() - start,
         }
+
+
+@contextlib.contextmanager
+def open_checked(
+    source: StrPath | Sequence[StrPath],
+    targets: Sequence[StrPath | None],
+    metadata: ModelMetadata,
+    form: ImageFormat,
+    *,
+    nodata: float | None = None,
+    skip_bad: bool = False,
+) -> Iterator[Scene]:
+    """Opens a scene that a model is to predict, when everything fits; nothing is written.
+
+    Args:
+        source: A raster, or several of one grid.
+        targets: Files of the maps; `None` for those that are not wanted.
+        metadata: `ModelMetadata` of the model.
+        form: Bands and value range, where they are not those of the model.
+        nodata: As of `predict_raster`.
+        skip_bad: As of `open_scene`.
+
+    Raises:
+        ValueError: When the scene does not fit the model, or a target cannot be one.
+        UnreadableFileError: When a file cannot be opened.
+    """
+    import rasterio
+
+    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    form = form.completed(metadata.form)
+    if form.channels != metadata.num_channels:
+        raise InputError(
+            f"The model takes {metadata.num_channels} channels ({metadata.channel_names}), but "
+            f"{form.channels} bands are to be read: {', '.join(map(str, form.bands or RGB))}."
+        )
+    written = [pathlib.Path(path).resolve() for path in targets if path is not None]
+    for path in written:
+        check_map_name(path)
+        if written.count(path) > 1:
+            raise InputError(f"{path} is the file of two maps: give each its own.")
+    with (
+        rasterio.Env(**OPTIONS),
+        open_scene(paths, form, nodata=nodata, skip_bad=skip_bad) as scene,
+    ):
+        for path in written:
+            if path in scene.files:
+                raise InputError(f"{path} is a file of the scene itself: choose another output.")
+        yield scene
 
 
 def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
@@ -148,9 +200,17 @@ def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
 
 
 def _labelled(
-    scene: Scene, predictor: Predictor, views: Protocol, plan: Plan, progress: bool
-) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """First row, first column, class indices (255 without data) and probabilities, part by part."""
+    scene: Scene,
+    predictor: Predictor,
+    views: Protocol,
+    plan: Plan,
+    probabilities: bool,
+    progress: bool,
+) -> Generator[tuple[int, int, np.ndarray, np.ndarray], None, None]:
+    """First row, first column, class indices (255 without data) and scores, part by part.
+
+    The scores are probabilities where these are wanted.
+    """
     plain = len(views.scales) == 1 and not views.flip
     height, width = scene.grid.height, scene.grid.width
 
@@ -160,7 +220,12 @@ def _labelled(
         return image_probabilities(predictor, image, views)[-1]
 
     with tqdm.tqdm(
-        total=height * width / 1e6, unit="Mpx", disable=not progress, leave=False, smoothing=0.05
+        total=height * width,
+        unit="px",
+        unit_scale=True,  # 1.23G
+        disable=not progress,
+        leave=False,
+        smoothing=0.05,
     ) as bar:
         for left, right in plan.parts(width):
             for first, scores in scene_scores(scene, predict, plan, (left, right)):
@@ -170,5 +235,5 @@ def _labelled(
                     valid = scene.valid(top, left, part.shape[:2])
                     labels = part.argmax(-1).astype(np.uint8)
                     labels[~valid] = IGNORE_INDEX
-                    yield top, left, labels, softmax(part) if plain else part
-                    bar.update(labels.size / 1e6)
+                    yield top, left, labels, softmax(part) if plain and probabilities else part
+                    bar.update(labels.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -103,7 +104,17 @@ def _images(scene: Scene, plan: Plan, order: list[tuple[int, int]]) -> Iterator[
             (left + size[1]) * horizontal,
         )
         image, valid = scene.read(box, size)
-        yield image if valid.any() else None
+        yield image if valid.any() or _has_data(scene, box, size) else None
+
+
+def _has_data(scene: Scene, box: Box, size: tuple[int, int]) -> bool:
+    """Whether a box has a valid pixel that resampling to a size may have left out."""
+    if (box.bottom - box.top, box.right - box.left) == size:
+        return False
+    top, bottom = math.floor(box.top), min(math.ceil(box.bottom), scene.grid.height)
+    left, right = math.floor(box.left), min(math.ceil(box.right), scene.grid.width)
+    _, valid = scene.read(Box(top, bottom, left, right), (bottom - top, right - left))
+    return bool(valid.any())
 
 
 def _predict_padded(predict: Predict, image: np.ndarray) -> np.ndarray:

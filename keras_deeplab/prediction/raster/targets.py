@@ -1,0 +1,104 @@
+"""Where maps are written: one process at a time, and a whole file or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import filelock
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab.data.class_table import IGNORE_INDEX
+from keras_deeplab.data.files.rasters import blocks, without_georeference_warning
+
+SIDECARS = (".aux.xml", ".ovr", ".msk")  # of GDAL, next to a raster
+
+
+def check_map_name(path: StrPath) -> None:
+    """Raises a `ValueError` for a name that is not that of a GeoTIFF."""
+    if pathlib.Path(path).suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"{path}: maps are written as GeoTIFF: choose a name that ends in .tif.")
+
+
+@contextlib.contextmanager
+def scratch_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Context manager: a folder next to a file, for the one process that writes this file.
+
+    What a killed process left there is removed.
+
+    Raises:
+        ValueError: When another process writes the file.
+    """
+    folder = target.with_name(f".{target.name}.parts")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"Another process is writing {target}.") from None
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(PermissionError):  # Windows: filelock removes it itself
+            pathlib.Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def write_errors(target: pathlib.Path) -> Iterator[None]:
+    """Context manager: GDAL's errors of writing become an `OSError` that names the target."""
+    from rasterio._err import CPLE_BaseError  # of rasterio.shutil.copy; it has no public name
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        free = shutil.disk_usage(target.parent).free / 1e6
+        raise OSError(
+            f"{target} cannot be written ({error.__cause__ or error}). "
+            f"Free disk space there: {free:,.0f} MB."
+        ) from error
+
+
+def nodata_pixels_of(path: pathlib.Path) -> int:
+    """Number of nodata pixels of a raster; reads all of it, with its overviews.
+
+    GDAL does not report a full disk when it closes a file: then a part is missing.
+    """
+    import rasterio
+
+    with without_georeference_warning(), rasterio.open(path) as raster:
+        levels = range(len(raster.overviews(1)))
+    counts = [_count_nodata(path)]
+    counts += [_count_nodata(path, overview_level=level) for level in levels]
+    return counts[0]
+
+
+def _count_nodata(path: pathlib.Path, **options: int) -> int:
+    import rasterio
+
+    with without_georeference_warning():
+        raster = rasterio.open(path, **options)
+    count = 0
+    with raster:
+        for window in blocks(raster.shape):
+            for band in raster.indexes:
+                pixels = raster.read(band, window=window)
+                count += int((pixels == IGNORE_INDEX).sum()) if band == 1 else 0
+    return count
+
+
+def publish(folder: pathlib.Path, target: pathlib.Path) -> None:
+    """Moves a map to its place, after what belongs to it; that of an older map goes."""
+    for suffix in SIDECARS:
+        pathlib.Path(f"{target}{suffix}").unlink(missing_ok=True)
+    for name in (f"{target.name}.aux.xml", f"{target.stem}.qml", target.name):
+        if (folder / name).exists():
+            os.replace(folder / name, target.parent / name)
