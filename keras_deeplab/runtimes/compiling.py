@@ -123,7 +123,7 @@ def _possible(
             runtimes = measured_runtimes() if own is None else [own]
         if own is not None and own not in runtimes:
             raise InputError(f"{name} is a file of runtime {own.name!r}, not of {runtime!r}.")
-        check_precision(precision, runtimes, name)
+        check_precision(precision, runtimes)
     return runtimes, precision
 
 

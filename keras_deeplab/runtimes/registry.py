@@ -110,13 +110,12 @@ def get_runtime(name: str) -> Runtime:
     return runtime
 
 
-def check_precision(precision: str, runtimes: list[Runtime], name: str) -> None:
+def check_precision(precision: str, runtimes: list[Runtime]) -> None:
     """Raises a `ValueError` for a precision that no runtime can compute this model in.
 
     Args:
         precision: Name of a precision, or `"auto"`.
         runtimes: The runtimes to choose from.
-        name: Of the model, for the message.
     """
     offered = {known for runtime in runtimes for known in runtime.precisions}
     known = [known for known in PRECISIONS if known in offered]
