@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
+import math
 import pathlib
 import threading
 import typing
@@ -23,7 +25,6 @@ if typing.TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.windows import Window
 
-SMALLEST = 64  # pixels a side of a raster's part that is given up
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -124,7 +125,10 @@ class Scene:
     def _read_raster(
         self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a window of one raster; around what cannot be read, in ever smaller parts."""
+        """Reads a window of one raster; block by block where something cannot be read.
+
+        So what has no data is the same, whatever window it is read with.
+        """
         import rasterio
 
         whole = size == (window.height, window.width)
@@ -142,41 +146,74 @@ class Scene:
                     f"cannot be read at row {window.row_off:.0f}, column {window.col_off:.0f} "
                     f"({error.__cause__ or error}); --on-bad-block nodata leaves such parts out",
                 ) from error
+        if not whole:
+            return self._nearest(raster, window, size, bad)
         image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
-        axis = int(window.width > window.height)
-        if max(window.height, window.width) <= SMALLEST or size[axis] == 1:
+        whole_box = _box(window)
+        parts = _blocks(whole_box, raster.block_shapes[0])
+        if len(parts) == 1:
             if bad is not None:
                 bad.append(size[0] * size[1])
             return image, valid
-        middle = size[axis] // 2
-        for first, last in ((0, middle), (middle, size[axis])):
-            part, smaller = _part(window, size, axis, first, last)
-            target = (slice(None),) * axis + (slice(first, last),)
-            image[target], valid[target] = self._read_raster(raster, part, smaller, bad)
+        for part in parts:
+            target = _pixels(part, whole_box, size)
+            image[target], valid[target] = self._read_raster(
+                raster, _window(part), valid[target].shape, bad
+            )
         return image, valid
 
+    def _nearest(
+        self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest pixels of a window that has damaged blocks.
 
-def _part(
-    window: Window, size: tuple[int, int], axis: int, first: int, last: int
-) -> tuple[Window, tuple[int, int]]:
-    """A part of a window along an axis, and its size, by pixels of the image read."""
+        GDAL's resampling reads beyond the window, so all that is next to such a block would fail.
+        """
+        top, left = math.floor(window.row_off), math.floor(window.col_off)
+        bottom = min(math.ceil(window.row_off + window.height), raster.height)
+        right = min(math.ceil(window.col_off + window.width), raster.width)
+        image, valid = self._read_raster(
+            raster, _window(Box(top, bottom, left, right)), (bottom - top, right - left), bad
+        )
+        rows = window.row_off - top + (np.arange(size[0]) + 0.5) * (window.height / size[0])
+        columns = window.col_off - left + (np.arange(size[1]) + 0.5) * (window.width / size[1])
+        nearest = np.ix_(rows.astype(int), columns.astype(int))
+        return image[nearest], valid[nearest]
+
+
+def _box(window: Window) -> Box:
+    return Box(
+        window.row_off,
+        window.row_off + window.height,
+        window.col_off,
+        window.col_off + window.width,
+    )
+
+
+def _window(box: Box) -> Window:
     from rasterio.windows import Window
 
-    if axis == 0:
-        step = window.height / size[0]
-        height = (last - first) * step
-        part = Window(window.col_off, window.row_off + first * step, window.width, height)
-        return part, (last - first, size[1])
-    step = window.width / size[1]
-    width = (last - first) * step
-    part = Window(window.col_off + first * step, window.row_off, width, window.height)
-    return part, (size[0], last - first)
+    return Window(box.left, box.top, box.right - box.left, box.bottom - box.top)
+
+
+def _blocks(box: Box, block: tuple[int, int]) -> list[Box]:
+    """The parts of a box of a raster that are in different blocks of its file."""
+    rows = _cuts(box.top, box.bottom, block[0])
+    columns = _cuts(box.left, box.right, block[1])
+    return [
+        Box(top, bottom, left, right)
+        for top, bottom in itertools.pairwise(rows)
+        for left, right in itertools.pairwise(columns)
+    ]
+
+
+def _cuts(first: float, last: float, step: int) -> list[float]:
+    inside = range((math.floor(first) // step + 1) * step, math.ceil(last), step)
+    return [first, *inside, last]
 
 
 def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box, Window] | None:
     """The part of a box that a raster has, in the scene's pixels and as a window of the raster."""
-    from rasterio.windows import Window
-
     inside = Box(
         max(box.top, top),
         min(box.bottom, top + raster.height),
@@ -185,8 +222,9 @@ def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box,
     )
     if inside.top >= inside.bottom or inside.left >= inside.right:
         return None
-    height, width = inside.bottom - inside.top, inside.right - inside.left
-    return inside, Window(inside.left - left, inside.top - top, width, height)
+    return inside, _window(
+        Box(inside.top - top, inside.bottom - top, inside.left - left, inside.right - left)
+    )
 
 
 def _pixels(inside: Box, box: Box, size: tuple[int, int]) -> tuple[slice, slice]:
