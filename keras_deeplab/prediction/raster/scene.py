@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import logging
 import math
 import pathlib
@@ -19,6 +18,14 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat, is_grey
 from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, open_raster
+from keras_deeplab.prediction.raster.boxes import (
+    Box,
+    block_parts,
+    box_of,
+    covered_pixels,
+    overlap,
+    window_of,
+)
 from keras_deeplab.prediction.raster.mosaic import Grid, PlacedRaster, place_rasters
 
 if typing.TYPE_CHECKING:
@@ -27,15 +34,6 @@ if typing.TYPE_CHECKING:
 
 
 logger = logging.getLogger("keras_deeplab")
-
-
-class Box(typing.NamedTuple):
-    """A part of a scene in its pixels: rows and columns from the first to before the last."""
-
-    top: float
-    bottom: float
-    left: float
-    right: float
 
 
 class Scene:
@@ -108,11 +106,11 @@ class Scene:
         image = np.zeros((*size, self.form.channels), self.form.dtype)
         valid = np.zeros(size, bool)
         for raster, top, left in self._rasters:
-            part = _overlap(box, raster, top, left)
+            part = overlap(box, raster, top, left)
             if part is None or valid.all():
                 continue
             inside, window = part
-            rows, columns = _pixels(inside, box, size)
+            rows, columns = covered_pixels(inside, box, size)
             if rows.start == rows.stop or columns.start == columns.stop:
                 continue
             part_size = (rows.stop - rows.start, columns.stop - columns.start)
@@ -149,16 +147,16 @@ class Scene:
         if not whole:
             return self._nearest(raster, window, size, bad)
         image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
-        whole_box = _box(window)
-        parts = _blocks(whole_box, raster.block_shapes[0])
+        whole_box = box_of(window)
+        parts = block_parts(whole_box, raster.block_shapes[0])
         if len(parts) == 1:
             if bad is not None:
                 bad.append(size[0] * size[1])
             return image, valid
         for part in parts:
-            target = _pixels(part, whole_box, size)
+            target = covered_pixels(part, whole_box, size)
             image[target], valid[target] = self._read_raster(
-                raster, _window(part), valid[target].shape, bad
+                raster, window_of(part), valid[target].shape, bad
             )
         return image, valid
 
@@ -173,70 +171,12 @@ class Scene:
         bottom = min(math.ceil(window.row_off + window.height), raster.height)
         right = min(math.ceil(window.col_off + window.width), raster.width)
         image, valid = self._read_raster(
-            raster, _window(Box(top, bottom, left, right)), (bottom - top, right - left), bad
+            raster, window_of(Box(top, bottom, left, right)), (bottom - top, right - left), bad
         )
         rows = window.row_off - top + (np.arange(size[0]) + 0.5) * (window.height / size[0])
         columns = window.col_off - left + (np.arange(size[1]) + 0.5) * (window.width / size[1])
         nearest = np.ix_(rows.astype(int), columns.astype(int))
         return image[nearest], valid[nearest]
-
-
-def _box(window: Window) -> Box:
-    return Box(
-        window.row_off,
-        window.row_off + window.height,
-        window.col_off,
-        window.col_off + window.width,
-    )
-
-
-def _window(box: Box) -> Window:
-    from rasterio.windows import Window
-
-    return Window(box.left, box.top, box.right - box.left, box.bottom - box.top)
-
-
-def _blocks(box: Box, block: tuple[int, int]) -> list[Box]:
-    """The parts of a box of a raster that are in different blocks of its file."""
-    rows = _cuts(box.top, box.bottom, block[0])
-    columns = _cuts(box.left, box.right, block[1])
-    return [
-        Box(top, bottom, left, right)
-        for top, bottom in itertools.pairwise(rows)
-        for left, right in itertools.pairwise(columns)
-    ]
-
-
-def _cuts(first: float, last: float, step: int) -> list[float]:
-    inside = range((math.floor(first) // step + 1) * step, math.ceil(last), step)
-    return [first, *inside, last]
-
-
-def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box, Window] | None:
-    """The part of a box that a raster has, in the scene's pixels and as a window of the raster."""
-    inside = Box(
-        max(box.top, top),
-        min(box.bottom, top + raster.height),
-        max(box.left, left),
-        min(box.right, left + raster.width),
-    )
-    if inside.top >= inside.bottom or inside.left >= inside.right:
-        return None
-    return inside, _window(
-        Box(inside.top - top, inside.bottom - top, inside.left - left, inside.right - left)
-    )
-
-
-def _pixels(inside: Box, box: Box, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of an image of a box that a part of it covers."""
-    rows = size[0] / (box.bottom - box.top)
-    columns = size[1] / (box.right - box.left)
-    return (
-        slice(round((inside.top - box.top) * rows), round((inside.bottom - box.top) * rows)),
-        slice(
-            round((inside.left - box.left) * columns), round((inside.right - box.left) * columns)
-        ),
-    )
 
 
 @contextlib.contextmanager

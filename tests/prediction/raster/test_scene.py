@@ -10,7 +10,8 @@ from rasters import PLACE, damage_block, write_raster
 
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.rasters import UnreadableFileError
-from keras_deeplab.prediction.raster.scene import Box, open_scene
+from keras_deeplab.prediction.raster.boxes import Box
+from keras_deeplab.prediction.raster.scene import open_scene
 
 RGB = ImageFormat()
 rng = np.random.default_rng(0)
