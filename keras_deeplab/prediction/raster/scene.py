@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import pathlib
 import threading
 import typing
@@ -17,24 +18,22 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat, is_grey
 from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, open_raster
+from keras_deeplab.prediction.raster.boxes import (
+    Box,
+    block_parts,
+    box_of,
+    covered_pixels,
+    overlap,
+    window_of,
+)
 from keras_deeplab.prediction.raster.mosaic import Grid, PlacedRaster, place_rasters
 
 if typing.TYPE_CHECKING:
     from rasterio import DatasetReader
     from rasterio.windows import Window
 
-SMALLEST = 64  # pixels a side of a raster's part that is given up
 
 logger = logging.getLogger("keras_deeplab")
-
-
-class Box(typing.NamedTuple):
-    """A part of a scene in its pixels: rows and columns from the first to before the last."""
-
-    top: float
-    bottom: float
-    left: float
-    right: float
 
 
 class Scene:
@@ -107,11 +106,11 @@ class Scene:
         image = np.zeros((*size, self.form.channels), self.form.dtype)
         valid = np.zeros(size, bool)
         for raster, top, left in self._rasters:
-            part = _overlap(box, raster, top, left)
+            part = overlap(box, raster, top, left)
             if part is None or valid.all():
                 continue
             inside, window = part
-            rows, columns = _pixels(inside, box, size)
+            rows, columns = covered_pixels(inside, box, size)
             if rows.start == rows.stop or columns.start == columns.stop:
                 continue
             part_size = (rows.stop - rows.start, columns.stop - columns.start)
@@ -124,7 +123,10 @@ class Scene:
     def _read_raster(
         self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a window of one raster; around what cannot be read, in ever smaller parts."""
+        """Reads a window of one raster; block by block where something cannot be read.
+
+        So what has no data is the same, whatever window it is read with.
+        """
         import rasterio
 
         whole = size == (window.height, window.width)
@@ -142,63 +144,39 @@ class Scene:
                     f"cannot be read at row {window.row_off:.0f}, column {window.col_off:.0f} "
                     f"({error.__cause__ or error}); --on-bad-block nodata leaves such parts out",
                 ) from error
+        if not whole:
+            return self._nearest(raster, window, size, bad)
         image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
-        axis = int(window.width > window.height)
-        if max(window.height, window.width) <= SMALLEST or size[axis] == 1:
+        whole_box = box_of(window)
+        parts = block_parts(whole_box, raster.block_shapes[0])
+        if len(parts) == 1:
             if bad is not None:
                 bad.append(size[0] * size[1])
             return image, valid
-        middle = size[axis] // 2
-        for first, last in ((0, middle), (middle, size[axis])):
-            part, smaller = _part(window, size, axis, first, last)
-            target = (slice(None),) * axis + (slice(first, last),)
-            image[target], valid[target] = self._read_raster(raster, part, smaller, bad)
+        for part in parts:
+            target = covered_pixels(part, whole_box, size)
+            image[target], valid[target] = self._read_raster(
+                raster, window_of(part), valid[target].shape, bad
+            )
         return image, valid
 
+    def _nearest(
+        self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest pixels of a window that has damaged blocks.
 
-def _part(
-    window: Window, size: tuple[int, int], axis: int, first: int, last: int
-) -> tuple[Window, tuple[int, int]]:
-    """A part of a window along an axis, and its size, by pixels of the image read."""
-    from rasterio.windows import Window
-
-    if axis == 0:
-        step = window.height / size[0]
-        height = (last - first) * step
-        part = Window(window.col_off, window.row_off + first * step, window.width, height)
-        return part, (last - first, size[1])
-    step = window.width / size[1]
-    width = (last - first) * step
-    part = Window(window.col_off + first * step, window.row_off, width, window.height)
-    return part, (size[0], last - first)
-
-
-def _overlap(box: Box, raster: DatasetReader, top: int, left: int) -> tuple[Box, Window] | None:
-    """The part of a box that a raster has, in the scene's pixels and as a window of the raster."""
-    from rasterio.windows import Window
-
-    inside = Box(
-        max(box.top, top),
-        min(box.bottom, top + raster.height),
-        max(box.left, left),
-        min(box.right, left + raster.width),
-    )
-    if inside.top >= inside.bottom or inside.left >= inside.right:
-        return None
-    height, width = inside.bottom - inside.top, inside.right - inside.left
-    return inside, Window(inside.left - left, inside.top - top, width, height)
-
-
-def _pixels(inside: Box, box: Box, size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of an image of a box that a part of it covers."""
-    rows = size[0] / (box.bottom - box.top)
-    columns = size[1] / (box.right - box.left)
-    return (
-        slice(round((inside.top - box.top) * rows), round((inside.bottom - box.top) * rows)),
-        slice(
-            round((inside.left - box.left) * columns), round((inside.right - box.left) * columns)
-        ),
-    )
+        GDAL's resampling reads beyond the window, so all that is next to such a block would fail.
+        """
+        top, left = math.floor(window.row_off), math.floor(window.col_off)
+        bottom = min(math.ceil(window.row_off + window.height), raster.height)
+        right = min(math.ceil(window.col_off + window.width), raster.width)
+        image, valid = self._read_raster(
+            raster, window_of(Box(top, bottom, left, right)), (bottom - top, right - left), bad
+        )
+        rows = window.row_off - top + (np.arange(size[0]) + 0.5) * (window.height / size[0])
+        columns = window.col_off - left + (np.arange(size[1]) + 0.5) * (window.width / size[1])
+        nearest = np.ix_(rows.astype(int), columns.astype(int))
+        return image[nearest], valid[nearest]
 
 
 @contextlib.contextmanager

@@ -180,9 +180,8 @@ def open_checked(
         rasterio.Env(**OPTIONS),
         open_scene(paths, form, nodata=nodata, skip_bad=skip_bad) as scene,
     ):
-        for path in written:
-            if path in scene.files:
-                raise InputError(f"{path} is a file of the scene itself: choose another output.")
+        for path in scene.files.intersection(written):
+            raise InputError(f"{path} is a file of the scene itself: choose another output.")
         yield scene
 
 
