@@ -7,11 +7,11 @@ import logging
 import pathlib
 
 import click
+from click.core import ParameterSource
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import OUTPUT_FILE, OutputPath, image_format, image_options
 from keras_deeplab.commands.evaluation_options import (
-    AUTO,
     PROTOCOL,
     chosen_views,
     model_metadata,
@@ -74,7 +74,8 @@ def command(
     from keras_deeplab._internal.files import atomic_write, write_json
     from keras_deeplab.commands.areas import print_areas
 
-    if options["protocol"] and options["precision"] == AUTO:
+    told = click.get_current_context().get_parameter_source("precision")
+    if options["protocol"] and told is ParameterSource.DEFAULT:
         options["precision"] = "float32"  # as published
     if is_map(output):
         summaries = predict_maps(images, model, output, options)
