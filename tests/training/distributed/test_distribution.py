@@ -16,6 +16,7 @@ from distributed_run import (
 import keras_deeplab as kd
 from keras_deeplab.evaluation.dataset import evaluate_views
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.runtimes.predictor import as_predictor
 from keras_deeplab.training.distributed.strategies import (
     distributed,
     is_chief,
@@ -57,11 +58,11 @@ def test_two_devices_give_the_losses_of_one(trained):
 
 def test_shares_of_an_evaluation_are_the_whole(trained):
     """More workers than images: some count nothing."""
-    model = trained[1]
-    whole = kd.evaluate(model, validation(), num_classes=3).confusion
+    predictor = as_predictor(trained[1])
+    whole = kd.evaluate(predictor, validation(), num_classes=3).confusion
     options = {"protocol": Protocol(), "ignore_index": 255}
     shares = [
-        evaluate_views(model, validation(), 3, workers=5, worker=worker, **options)[0].confusion
+        evaluate_views(predictor, validation(), 3, workers=5, worker=worker, **options)[0].confusion
         for worker in range(5)
     ]
     assert not shares[4].any() and all(share.any() for share in shares[:3])
