@@ -210,7 +210,7 @@ def _labelled(
 
     The scores are probabilities where these are wanted.
     """
-    plain = len(views.scales) == 1 and not views.flip
+    plain = views.scales == (1.0,) and not views.flip
     height, width = scene.grid.height, scene.grid.width
 
     def predict(image: np.ndarray) -> np.ndarray:
