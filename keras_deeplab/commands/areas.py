@@ -29,7 +29,10 @@ def print_areas(summary: dict[str, typing.Any], *, title: str | None = None) -> 
     from rich.table import Table
 
     on_ground = summary["classes"][0]["hectares"] is not None
-    table = Table("class", title=title)
+    console = Console()
+    if title:  # not the table's title, which would break a long path
+        console.print(title, markup=False, highlight=False, soft_wrap=True)
+    table = Table("class")
     for heading in ("pixels", "share", *(["hectares"] if on_ground else [])):
         table.add_column(heading, justify="right")
     for row in summary["classes"]:
@@ -38,4 +41,4 @@ def print_areas(summary: dict[str, typing.Any], *, title: str | None = None) -> 
     if summary["nodata_pixels"]:
         table.add_section()
         table.add_row("no data", f"{summary['nodata_pixels']:,}", "")
-    Console().print(table)
+    console.print(table)
