@@ -11,7 +11,7 @@ from keras_deeplab.data.class_table import ClassTable
 
 def picture_summary(labels: np.ndarray, classes: ClassTable) -> dict[str, typing.Any]:
     """Summary of a picture, with the keys of that of `predict_raster`; no hectares."""
-    from keras_deeplab.prediction.raster.geodesy import ClassAreas
+    from keras_deeplab.prediction.raster.class_areas import ClassAreas
 
     areas = ClassAreas(len(classes), None)
     areas.add(labels, 0, 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import math
 import typing
 from collections.abc import Sequence
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.images import RGB, ImageFormat
+from keras_deeplab.data.files.places import grid_of, places_of
 from keras_deeplab.data.files.rasters import UnreadableFileError, open_raster, palette
 
 if typing.TYPE_CHECKING:
@@ -71,9 +71,6 @@ def _channels(raster: DatasetReader, form: ImageFormat) -> tuple[str, ...] | Non
 
 
 def _resolution(raster: DatasetReader) -> float | None:
-    """Metres per pixel of a raster in a projected coordinate system, else `None`."""
-    if raster.crs is None or not raster.crs.is_projected:
-        return None
-    _, metres = raster.crs.linear_units_factor
-    a, b, _, d, e, *_ = raster.transform
-    return round(metres * math.sqrt(abs(a * e - b * d)), 6)
+    """Metres on the ground per pixel, to three digits; `None` without a georeference."""
+    places = places_of(grid_of(raster))
+    return None if places is None else float(f"{places.resolution_m:.3g}")

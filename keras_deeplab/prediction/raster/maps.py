@@ -12,9 +12,9 @@ import numpy as np
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.drawing import class_colors
+from keras_deeplab.data.files.places import Grid
 from keras_deeplab.data.files.rasters import without_georeference_warning
 from keras_deeplab.prediction.raster.legend import write_class_names, write_qgis_style
-from keras_deeplab.prediction.raster.mosaic import Grid
 from keras_deeplab.prediction.raster.targets import (
     nodata_pixels_of,
     publish,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import typing
 from collections.abc import Sequence
@@ -10,38 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.data.files.places import Grid, apply_transform, grid_of
 
 if typing.TYPE_CHECKING:
-    from rasterio import Affine, DatasetReader
-    from rasterio.control import GroundControlPoint
-    from rasterio.crs import CRS
+    from rasterio import DatasetReader
 
 ALIGNED = 0.01  # pixels that corners of rasters may be off the grid of a mosaic
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """Where the pixels of a scene are.
-
-    Args:
-        height: Rows.
-        width: Columns.
-        transform: Affine transform from (column, row) to coordinates; identity where unknown.
-        crs: Coordinate reference system, or `None`.
-        gcps: Ground control points instead of a transform, in `crs`.
-    """
-
-    height: int
-    width: int
-    transform: Affine
-    crs: CRS | None
-    gcps: tuple[GroundControlPoint, ...] = ()
-
-    @property
-    def georeferenced(self) -> bool:
-        """Whether places on the ground are known."""
-        return bool(self.gcps) or (self.crs is not None and not self.transform.is_identity)
-
 
 PlacedRaster = tuple["DatasetReader", int, int]  # with row and column of its first pixel
 
@@ -53,12 +26,8 @@ def place_rasters(rasters: Sequence[DatasetReader]) -> tuple[list[PlacedRaster],
         ValueError: When they are not of one grid.
     """
     first = rasters[0]
-    gcps, gcps_crs = first.gcps
     if len(rasters) == 1:
-        grid = Grid(
-            first.height, first.width, first.transform, gcps_crs if gcps else first.crs, tuple(gcps)
-        )
-        return [(first, 0, 0)], grid
+        return [(first, 0, 0)], grid_of(first)
     corners = []
     for raster in rasters:
         corner = _corner(raster, first)
@@ -76,15 +45,6 @@ def place_rasters(rasters: Sequence[DatasetReader]) -> tuple[list[PlacedRaster],
     x, y = apply_transform(first.transform, left, top)
     transform = type(first.transform)(a, b, x, d, e, y)
     return placed, Grid(height, width, transform, first.crs)
-
-
-def apply_transform(transform: Affine, columns: typing.Any, rows: typing.Any) -> tuple:
-    """Coordinates `(x, y)` of columns and rows, numbers or arrays.
-
-    Affine's own operator is `*` in version 2 and `@` in later ones.
-    """
-    a, b, c, d, e, f, *_ = transform
-    return a * columns + b * rows + c, d * columns + e * rows + f
 
 
 def _corner(raster: DatasetReader, first: DatasetReader) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat, is_grey
 from keras_deeplab.data.files.orientation import orientation
+from keras_deeplab.data.files.places import Grid
 from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, open_raster
 from keras_deeplab.prediction.raster.boxes import (
     Box,
@@ -26,7 +27,7 @@ from keras_deeplab.prediction.raster.boxes import (
     overlap,
     window_of,
 )
-from keras_deeplab.prediction.raster.mosaic import Grid, PlacedRaster, place_rasters
+from keras_deeplab.prediction.raster.mosaic import PlacedRaster, place_rasters
 
 if typing.TYPE_CHECKING:
     from rasterio import DatasetReader

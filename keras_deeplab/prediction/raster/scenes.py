@@ -17,9 +17,10 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.files.images import RGB, ImageFormat
+from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.rasters import OPTIONS
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
-from keras_deeplab.prediction.raster.geodesy import ClassAreas, ground_of
+from keras_deeplab.prediction.raster.class_areas import ClassAreas
 from keras_deeplab.prediction.raster.maps import Maps
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
@@ -106,8 +107,8 @@ def predict_raster(
         skip_bad=on_bad_block == "nodata",
     ) as scene:
         start = time.perf_counter()
-        ground = ground_of(scene.grid)
-        scene_m = None if ground is None else ground.resolution_m
+        places = places_of(scene.grid)
+        scene_m = None if places is None else places.resolution_m
         scale = choose_scale(scene_m, metadata.resolution_m, resolution)
         plan = plan_windows(
             scene.grid.height,
@@ -118,7 +119,7 @@ def predict_raster(
             classes=predictor.network.classes,
         )
         maps = Maps(scene.grid, metadata.classes, target, confidence, probabilities)
-        areas = ClassAreas(predictor.network.classes, ground)
+        areas = ClassAreas(predictor.network.classes, places)
         with maps:
             parts = _labelled(scene, predictor, views, plan, maps.has_probabilities, progress)
             with contextlib.closing(parts):  # its threads end before the rasters are closed

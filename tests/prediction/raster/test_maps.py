@@ -12,9 +12,9 @@ from toy import NAMES, toy_labels, toy_predictor
 import keras_deeplab as kd
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.drawing import class_colors
+from keras_deeplab.data.files.places import Grid
 from keras_deeplab.prediction.raster import maps as maps_module
 from keras_deeplab.prediction.raster.maps import Maps
-from keras_deeplab.prediction.raster.mosaic import Grid
 
 rng = np.random.default_rng(0)
 

@@ -8,8 +8,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import from_origin, xy
 
-from keras_deeplab.prediction.raster.geodesy import ClassAreas, ground_of
-from keras_deeplab.prediction.raster.mosaic import Grid
+from keras_deeplab.data.files.places import Grid, places_of
+from keras_deeplab.prediction.raster.class_areas import ClassAreas
 
 GEOD = pyproj.Geod(ellps="WGS84")
 FOOT = 1200 / 3937  # US survey foot in metres
@@ -49,7 +49,7 @@ def centre_lengths(a_grid):
 )
 def test_resolution_of_the_centre_pixel(epsg, transform, about):
     a_grid = grid(epsg, transform)
-    found = ground_of(a_grid).resolution_m
+    found = places_of(a_grid).resolution_m
     assert found == pytest.approx(np.prod(centre_lengths(a_grid)) ** 0.5, rel=1e-4)
     assert found == pytest.approx(about, rel=4e-3)
 
@@ -62,14 +62,14 @@ def test_resolution_of_ground_control_points():
     ]
     of_points = Grid(600, 800, Affine.identity(), CRS.from_epsg(32640), tuple(points))
     of_transform = grid(32640, from_origin(300_000, 2_800_000, 0.5, 0.5))
-    assert ground_of(of_points).resolution_m == pytest.approx(
-        ground_of(of_transform).resolution_m, rel=1e-6
+    assert places_of(of_points).resolution_m == pytest.approx(
+        places_of(of_transform).resolution_m, rel=1e-6
     )
 
 
 def areas(a_grid, labels=None):
     """Hectares of three classes of a scene, added up in parts as they are predicted."""
-    found = ClassAreas(3, ground_of(a_grid))
+    found = ClassAreas(3, places_of(a_grid))
     if labels is None:
         labels = np.zeros((a_grid.height, a_grid.width), np.uint8)
     for top in range(0, a_grid.height, 64):

@@ -1,0 +1,103 @@
+"""Where the pixels of a raster are on the ground, whatever its coordinate reference system."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+
+import numpy as np
+
+if typing.TYPE_CHECKING:
+    from rasterio import Affine, DatasetReader
+    from rasterio.control import GroundControlPoint
+    from rasterio.crs import CRS
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a scene are.
+
+    Args:
+        height: Rows.
+        width: Columns.
+        transform: Affine transform from (column, row) to coordinates; identity where unknown.
+        crs: Coordinate reference system, or `None`.
+        gcps: Ground control points instead of a transform, in `crs`.
+    """
+
+    height: int
+    width: int
+    transform: Affine
+    crs: CRS | None
+    gcps: tuple[GroundControlPoint, ...] = ()
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether places on the ground are known."""
+        return bool(self.gcps) or (self.crs is not None and not self.transform.is_identity)
+
+
+def grid_of(raster: DatasetReader) -> Grid:
+    """The `Grid` of an open raster."""
+    gcps, gcps_crs = raster.gcps
+    crs = gcps_crs if gcps else raster.crs
+    return Grid(raster.height, raster.width, raster.transform, crs, tuple(gcps))
+
+
+class Places:
+    """Places of a scene on the ellipsoid WGS 84.
+
+    Args:
+        grid: `Grid` that is georeferenced.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        import pyproj
+        from rasterio.transform import GCPTransformer
+
+        self._grid = grid
+        self._geod = pyproj.Geod(ellps="WGS84")
+        crs = pyproj.CRS.from_user_input(grid.crs)
+        self._project = pyproj.Transformer.from_crs(crs, "EPSG:4979", always_xy=True).transform
+        self._gcps = GCPTransformer(list(grid.gcps)) if grid.gcps else None
+
+    def area(self, top: float, bottom: float, left: float, right: float) -> float:
+        """Square metres of a rectangle of pixels: of the geodesic polygon of its corners."""
+        columns = np.array([left, right, right, left], float)
+        rows = np.array([top, top, bottom, bottom], float)
+        if self._gcps is not None:
+            x, y = self._gcps.xy(rows, columns, offset="ul")
+        else:
+            x, y = apply_transform(self._grid.transform, columns, rows)
+        longitude, latitude = self._project(np.asarray(x), np.asarray(y))[:2]
+        return abs(self._geod.polygon_area_perimeter(longitude, latitude)[0])
+
+    @functools.cached_property
+    def resolution_m(self) -> float:
+        """Metres on the ground per pixel at the centre of the scene, the mean of both axes."""
+        row, column = self._grid.height / 2, self._grid.width / 2
+        return self.area(row - 0.5, row + 0.5, column - 0.5, column + 0.5) ** 0.5
+
+
+def places_of(grid: Grid) -> Places | None:
+    """`Places` of a grid; `None` where places on the ground are unknown."""
+    import pyproj
+
+    if not grid.georeferenced:
+        return None
+    try:
+        places = Places(grid)
+        known = np.isfinite(places.resolution_m) and places.resolution_m > 0
+    except pyproj.exceptions.ProjError:  # a local or engineering system
+        return None
+    return places if known else None
+
+
+def apply_transform(transform: Affine, columns: typing.Any, rows: typing.Any) -> tuple:
+    """Coordinates `(x, y)` of columns and rows, numbers or arrays.
+
+    Affine's own operator is `*` in version 2 and `@` in later ones.
+    """
+    a, b, c, d, e, f, *_ = transform
+    return a * columns + b * rows + c, d * columns + e * rows + f
