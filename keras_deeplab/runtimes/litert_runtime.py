@@ -95,10 +95,17 @@ def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> E
     return logits
 
 
+def _processors() -> int:
+    """Number of processors of this process; those of the machine where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _interpreter(path: pathlib.Path) -> typing.Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        return Interpreter(str(path), num_threads=os.cpu_count())
+        return Interpreter(str(path), num_threads=_processors())
     except ValueError as error:
         raise InputError(f"{path} cannot be read as a LiteRT model: {error}") from error
