@@ -10,6 +10,7 @@ import typing
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.signal_stack import same_signal_stack
 
 if typing.TYPE_CHECKING:
     import keras
@@ -40,6 +41,7 @@ def import_openvino() -> typing.Any:
     return openvino
 
 
+@same_signal_stack()
 def convert(model: keras.Model, size: tuple[int, int] | None, path: pathlib.Path, record: str):
     """Writes a Keras model as OpenVINO IR, float32, `path` and a `.bin` file beside it."""
     from keras_deeplab.runtimes.keras_runtime import inference_function
@@ -63,6 +65,7 @@ def image_size(path: pathlib.Path) -> tuple[int | None, int | None]:
     return height, width
 
 
+@same_signal_stack()
 def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> Engine:
     """Compiles a converted model for images of a size; any number of them at a time."""
     model = _read_model(path)
@@ -74,7 +77,7 @@ def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> E
     lock = threading.Lock()  # its buffers belong to one call at a time
 
     def logits(images: np.ndarray) -> np.ndarray:
-        with lock:
+        with lock, same_signal_stack():
             return compiled(images)[0].copy()
 
     return logits
