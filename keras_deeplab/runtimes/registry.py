@@ -80,8 +80,8 @@ def measured_runtimes() -> list[Runtime]:
     """The installed runtimes that `"auto"` chooses from.
 
     ONNX Runtime and LiteRT were never faster than OpenVINO where both were measured (see
-    docs/performance.md), and their conversion takes minutes and gigabytes for a ResNet-101. So they
-    are candidates only where OpenVINO is not installed.
+    docs/performance.md), and a ResNet-101 takes a minute and gigabytes to convert. So they are
+    candidates only where OpenVINO is not installed.
     """
     found = installed_runtimes()
     if RUNTIMES["openvino"] in found:

@@ -195,7 +195,7 @@ def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
         "KERAS_DEEPLAB_SCALES": ", ".join(f"{scale:g}" for scale in views.scales),
         "KERAS_DEEPLAB_FLIP": str(views.flip),
         "KERAS_DEEPLAB_WINDOW": f"{plan.rows.window}, overlap {plan.rows.overlap}",
-        "KERAS_DEEPLAB_PIXELS_A_PIXEL": f"{plan.scale[0]:.6g}",
+        "KERAS_DEEPLAB_SCENE_PIXELS_PER_PREDICTED_PIXEL": f"{plan.scale[0]:.6g}",
     }
 
 
