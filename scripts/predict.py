@@ -135,6 +135,7 @@ def predict_maps(
             protocol=views,
             confidence=options["confidence"],
             probabilities=options["probabilities"],
+            probabilities_dtype=options["probabilities_dtype"],
             on_bad_block=options["on_bad_block"],
         )
         for sources, target in targets

@@ -52,6 +52,13 @@ def scene_options() -> Decorator:
             "--probabilities", type=OUTPUT_FILE, help="Map: probability of each class (.tif)."
         ),
         click.option(
+            "--probabilities-dtype",
+            type=click.Choice(["uint8", "float16"]),
+            default="uint8",
+            show_default=True,
+            help="Map: uint8 stores probabilities as 0 to 250, float16 as 0 to 1.",
+        ),
+        click.option(
             "--on-bad-block",
             type=click.Choice(["stop", "nodata"]),
             default="stop",

@@ -159,10 +159,10 @@ def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
         from keras_deeplab.runtimes.keras_runtime import predictor_of, with_precision
 
         model = with_precision(source.float32_model, precision)
-        return predictor_of(model, source.network, precision)
+        return predictor_of(model, source.network, precision, source.weights_sha256)
     key = source.key  # now, as the weights in a folder may change before the first call
     compile_size = functools.partial(_compile_size, source, key, runtime, precision)
-    return Predictor(source.network, runtime.name, precision, compile_size)
+    return Predictor(source.network, runtime.name, precision, compile_size, source.weights_sha256)
 
 
 def _compile_size(

@@ -6,7 +6,7 @@ import functools
 import pathlib
 
 from keras_deeplab._internal.errors import InputError
-from keras_deeplab._internal.files import StrPath
+from keras_deeplab._internal.files import StrPath, file_sha256
 from keras_deeplab.models.inputs import check_fixed_size
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
 from keras_deeplab.runtimes.registry import AUTO, Runtime
@@ -43,8 +43,12 @@ def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predi
     """
     network = exported_network(path, runtime)
     precision = "float32" if precision == AUTO else precision
-    compile_size = functools.partial(_compile_size, pathlib.Path(path), runtime, precision)
-    return Predictor(network, runtime.name, precision, compile_size)
+    path = pathlib.Path(path)
+    compile_size = functools.partial(_compile_size, path, runtime, precision)
+    # OpenVINO keeps the weights in a file next to the description of the network.
+    weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
+    digest = functools.partial(file_sha256, weights)
+    return Predictor(network, runtime.name, precision, compile_size, digest)
 
 
 def _compile_size(

@@ -1,6 +1,7 @@
 """The Keras runtime: the model itself, on whatever backend and device Keras uses."""
 
 import functools
+import hashlib
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +20,24 @@ _COMPILED: weakref.WeakKeyDictionary[keras.Model, Engine] = weakref.WeakKeyDicti
 
 def keras_predictor(model: keras.Model) -> Predictor:
     """`Predictor` of a model as it is: later changes of its weights change the predictions."""
-    return predictor_of(model, describe_network(model), model.compute_dtype)
+    digest = functools.partial(weights_sha256, model)
+    return predictor_of(model, describe_network(model), model.compute_dtype, digest)
 
 
-def predictor_of(model: keras.Model, network: Network, precision: str) -> Predictor:
-    """`Predictor` of a model that computes in a precision."""
+def predictor_of(
+    model: keras.Model, network: Network, precision: str, digest: Callable[[], str]
+) -> Predictor:
+    """`Predictor` of a model that computes in a precision; `digest` is its `weights_sha256`."""
     engine = functools.partial(_engine, model)  # keeps the model alive
-    return Predictor(network, "keras", precision, engine)
+    return Predictor(network, "keras", precision, engine, digest)
+
+
+def weights_sha256(model: keras.Model) -> str:
+    """SHA-256 of the arrays of a model's weights as they are, in the order of `get_weights`."""
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _engine(model: keras.Model, size: tuple[int, int]) -> Engine:

@@ -74,6 +74,8 @@ class Predictor:
         precision: `"float32"` or `"bfloat16"`; `"float16"` for a Keras model under that policy.
         network: `Network`.
         metadata: `ModelMetadata`; `None` where it is unknown.
+        weights_sha256: Function that returns the SHA-256 of the weights: of their file, or of the
+            arrays of a Keras model. `None` where there are no weights.
 
     Raises:
         ValueError: When images do not fit the model.
@@ -85,10 +87,12 @@ class Predictor:
         runtime: str,
         precision: str,
         compile_size: Callable[[tuple[int, int]], Engine],
+        weights_sha256: Callable[[], str] | None = None,
     ) -> None:
         self.network = network
         self.runtime = runtime
         self.precision = precision
+        self.weights_sha256 = weights_sha256
         self._compile_size = compile_size
         self._engines: collections.OrderedDict[tuple[int, int], Engine] = collections.OrderedDict()
         self._lock = threading.Lock()

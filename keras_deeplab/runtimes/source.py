@@ -32,14 +32,16 @@ class ModelSource:
 
     Args:
         network: `Network`.
-        identity: Function that returns a text which differs for other weights or other networks.
+        configuration: Text that differs for other networks.
+        weights_sha256: Function that returns a SHA-256 that identifies the weights.
         load_model: Function that returns the Keras model, in float32.
         check_image: An image of the kind that the model is for; `None` where there is none.
         size: Height and width of the images that it takes; `None` where any will do.
     """
 
     network: Network
-    identity: Callable[[], str]
+    configuration: str
+    weights_sha256: Callable[[], str]
     load_model: Callable[[], keras.Model]
     check_image: pathlib.Path | None = None
     size: tuple[int | None, int | None] = (None, None)
@@ -47,7 +49,7 @@ class ModelSource:
     @functools.cached_property
     def key(self) -> str:
         """Name of the model in the cache; a new version of this package converts models again."""
-        text = json.dumps([__version__, self.identity()])
+        text = json.dumps([__version__, self.configuration, self.weights_sha256()])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @functools.cached_property
@@ -96,13 +98,11 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
             )
         return loaded
 
-    return ModelSource(
-        network, lambda: json.dumps([record, sha256()]), load_model, trained.check_image
-    )
+    return ModelSource(network, json.dumps(record), sha256, load_model, trained.check_image)
 
 
 def _source_of_keras_model(model: keras.Model) -> ModelSource:
-    from keras_deeplab.runtimes.keras_runtime import describe_network, float32_copy
+    from keras_deeplab.runtimes.keras_runtime import describe_network, float32_copy, weights_sha256
 
     network = describe_network(model)
     copy = float32_copy(model)  # sizes are compiled later, when its weights may have changed
@@ -110,13 +110,9 @@ def _source_of_keras_model(model: keras.Model) -> ModelSource:
     if _has_other_code(configuration):  # which may change without a trace in the configuration
         configuration += os.urandom(16).hex()
 
-    def identity() -> str:
-        digest = hashlib.sha256(configuration.encode())
-        for array in copy.get_weights():
-            digest.update(array.tobytes())
-        return digest.hexdigest()
-
-    return ModelSource(network, identity, lambda: copy, size=model.input_shape[1:3])
+    digest = functools.cache(functools.partial(weights_sha256, copy))
+    size = model.input_shape[1:3]
+    return ModelSource(network, configuration, digest, lambda: copy, size=size)
 
 
 def _has_other_code(configuration: str) -> bool:

@@ -1,6 +1,7 @@
 """Files of runtimes: what `convert` writes is a model of its own; others are refused."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -49,6 +50,8 @@ def test_a_file_is_the_model(model, files, cache, name):
         np.testing.assert_allclose(predictor(IMAGES), expected, rtol=0, atol=TOLERANCE)
     assert find_network(files[name]) == predictor.network
     assert predictor.network == find_network(model)
+    content = files[name].with_suffix(".bin" if name == "openvino" else files[name].suffix)
+    assert predictor.weights_sha256() == hashlib.sha256(content.read_bytes()).hexdigest()
     assert not cache.exists()  # the file itself is used
 
 

@@ -55,7 +55,9 @@ def test_the_same_logits_from_every_source(run, zoo_name, tmp_path, runtime, tin
         predictor = kd.compile_for_inference(each, runtime, "float32")
         np.testing.assert_allclose(predictor(IMAGES), expected, rtol=0, atol=TOLERANCE)
         assert predictor.metadata.classes == model.metadata.classes
-    assert kd.compile_for_inference(zoo_name, runtime, "float32").network.name == zoo_name
+    named = kd.compile_for_inference(zoo_name, runtime, "float32")
+    assert named.network.name == zoo_name
+    assert named.weights_sha256() == file_sha256(folder / "best.weights.h5")
 
 
 # --- The key: what shares a converted model ---

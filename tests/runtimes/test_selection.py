@@ -81,7 +81,7 @@ class Compiler:
 def source(tmp_path):
     """A model with a check image."""
     write_raster(tmp_path / "check_image.tif", CHECK_IMAGE)
-    return ModelSource(NETWORK, lambda: "weights", None, tmp_path / "check_image.tif")
+    return ModelSource(NETWORK, "net", lambda: "weights", None, tmp_path / "check_image.tif")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_one_that_gives_other_classes_is_never_chosen(source, share, chosen, cap
 
 def test_half_a_percent_may_differ(tmp_path):
     write_raster(tmp_path / "image.tif", np.tile(CHECK_IMAGE, (4, 1, 1))[:200])
-    source = ModelSource(NETWORK, lambda: "weights", None, tmp_path / "image.tif")
+    source = ModelSource(NETWORK, "net", lambda: "weights", None, tmp_path / "image.tif")
     compiler = Compiler({OPENVINO: wrong_in(1 / 200), ONNX: wrong_in(2 / 200)})
     assert choose(source, [OPENVINO, ONNX], compiler) == OPENVINO
 
@@ -222,7 +222,7 @@ def test_the_choice_is_remembered(source, caplog):
 
 
 def other_weights(monkeypatch, source):
-    return dataclasses.replace(source, identity=lambda: "other"), [OPENVINO, ONNX]
+    return dataclasses.replace(source, configuration="other"), [OPENVINO, ONNX]
 
 
 def other_processor(monkeypatch, source):
@@ -337,21 +337,21 @@ def test_a_second_process_measures_nothing(tmp_path, measured, tiny_networks, ca
 
 def test_large_check_images_are_cropped(tmp_path):
     write_raster(tmp_path / "image.tif", np.tile(CHECK_IMAGE, (10, 9, 1)))
-    source = ModelSource(NETWORK, lambda: "weights", None, tmp_path / "image.tif")
+    source = ModelSource(NETWORK, "net", lambda: "weights", None, tmp_path / "image.tif")
     assert selection._images(source).shape == (1, 512, 512, 3)
 
 
 @pytest.mark.parametrize("normalises", [True, False])
 def test_noise_without_a_check_image(normalises):
     network = dataclasses.replace(NETWORK, channels=5, normalises=normalises)
-    images = selection._images(ModelSource(network, lambda: "weights", None))
+    images = selection._images(ModelSource(network, "net", lambda: "weights", None))
     assert images.shape == (1, 256, 256, 5) and images.dtype == np.float32
     assert (images.min() >= 0 and 250 < images.max() < 255) == normalises
     assert (abs(images.mean()) < 0.1 and images.std() < 2) != normalises
 
 
 def test_noise_for_a_model_of_one_size():
-    found = ModelSource(NETWORK, lambda: "weights", None, size=(40, None))
+    found = ModelSource(NETWORK, "net", lambda: "weights", None, size=(40, None))
     assert selection._images(found).shape == (1, 40, 256, 3)
 
 

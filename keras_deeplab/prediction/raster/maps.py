@@ -27,9 +27,32 @@ if typing.TYPE_CHECKING:
 
 BLOCK = 512
 TEMPORARY = "pixels.tif"
-PERCENT = 100  # what certainty is in a map of confidence
-CERTAIN = 250  # what certainty is in a map of probabilities: steps of 0.4 %
-RESAMPLING = {"classes": "MODE", "confidence": "AVERAGE", "probabilities": "AVERAGE"}
+
+
+class Pixels(typing.NamedTuple):
+    """How the pixels of a map are stored.
+
+    Attributes:
+        dtype: Type in memory.
+        nodata: Value without data.
+        certain: Value of the probability 1.
+        overviews: GDAL's resampling of the overviews.
+        bits: Bits of a pixel in the file.
+    """
+
+    dtype: str = "uint8"
+    nodata: float = IGNORE_INDEX
+    certain: int = 1
+    overviews: str = "AVERAGE"
+    bits: int = 8
+
+
+CLASSES = Pixels(overviews="MODE")
+CONFIDENCE = Pixels(certain=100)  # percent
+PROBABILITIES = {
+    "uint8": Pixels(certain=250),  # steps of 0.4 %
+    "float16": Pixels("float32", float("nan"), bits=16),  # rasterio has no float16
+}
 
 
 class Maps:
@@ -44,6 +67,7 @@ class Maps:
         target: File of the class indices.
         confidence: File of the probability of the class, or `None`.
         probabilities: File of the probability of every class, or `None`.
+        probabilities_dtype: Key of `PROBABILITIES`.
     """
 
     def __init__(
@@ -53,10 +77,16 @@ class Maps:
         target: StrPath,
         confidence: StrPath | None,
         probabilities: StrPath | None,
+        probabilities_dtype: str = "uint8",
     ) -> None:
         targets = {"classes": target, "confidence": confidence, "probabilities": probabilities}
         self._targets = {
             kind: pathlib.Path(path) for kind, path in targets.items() if path is not None
+        }
+        self._pixels = {
+            "classes": CLASSES,
+            "confidence": CONFIDENCE,
+            "probabilities": PROBABILITIES[probabilities_dtype],
         }
         self._grid = grid
         self._classes = classes
@@ -85,8 +115,9 @@ class Maps:
     def _temporary(self, kind: str) -> DatasetWriter:
         import rasterio
 
-        grid = self._grid
-        profile = {"driver": "GTiff", "dtype": "uint8", "nodata": IGNORE_INDEX}
+        grid, pixels = self._grid, self._pixels[kind]
+        profile = {"driver": "GTiff", "dtype": pixels.dtype, "nodata": pixels.nodata}
+        profile["nbits"] = pixels.bits
         profile |= {"height": grid.height, "width": grid.width, "crs": grid.crs}
         profile |= {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "interleave": "band"}
         profile |= {"compress": "deflate", "zlevel": 1, "bigtiff": "if_safer"}
@@ -117,9 +148,9 @@ class Maps:
             if kind == "classes":
                 bands = labels[np.newaxis]
             elif kind == "confidence":
-                bands = _rounded(probabilities.max(-1)[np.newaxis], PERCENT, labels)
+                bands = _stored(probabilities.max(-1)[np.newaxis], self._pixels[kind], labels)
             else:
-                bands = _rounded(np.moveaxis(probabilities, -1, 0), CERTAIN, labels)
+                bands = _stored(np.moveaxis(probabilities, -1, 0), self._pixels[kind], labels)
             with write_errors(self._targets[kind]):
                 file.write(bands, window=window)
 
@@ -139,7 +170,7 @@ class Maps:
                 _copy_optimised(
                     self._folders[kind] / TEMPORARY,
                     self._folders[kind] / path.name,
-                    RESAMPLING[kind],
+                    self._pixels[kind],
                 )
                 if nodata_pixels_of(self._folders[kind] / path.name) != nodata_pixels:
                     raise OSError(f"{path} cannot be written: the file is incomplete.")
@@ -158,18 +189,21 @@ class Maps:
             names = ("probability of the class, percent",)
         else:
             names = self._classes.names
-            file.scales = [1 / CERTAIN] * len(names)
+            file.scales = [1 / self._pixels[kind].certain] * len(names)
         for band, name in enumerate(names, start=1):
             file.set_band_description(band, name)
 
 
-def _rounded(probabilities: np.ndarray, certain: int, labels: np.ndarray) -> np.ndarray:
-    bands = np.rint(probabilities * certain).astype(np.uint8)
-    bands[:, labels == IGNORE_INDEX] = IGNORE_INDEX
+def _stored(probabilities: np.ndarray, pixels: Pixels, labels: np.ndarray) -> np.ndarray:
+    bands = probabilities * pixels.certain
+    # GDAL would cut off the digits that a half float cannot hold; NumPy rounds them.
+    bands = np.rint(bands) if pixels.dtype == "uint8" else bands.astype(np.float16)
+    bands = bands.astype(pixels.dtype)
+    bands[:, labels == IGNORE_INDEX] = pixels.nodata
     return bands
 
 
-def _copy_optimised(source: pathlib.Path, target: pathlib.Path, resampling: str) -> None:
+def _copy_optimised(source: pathlib.Path, target: pathlib.Path, pixels: Pixels) -> None:
     """Copies a GeoTIFF to a cloud-optimised one."""
     import rasterio.shutil
 
@@ -180,7 +214,8 @@ def _copy_optimised(source: pathlib.Path, target: pathlib.Path, resampling: str)
             driver="COG",
             compress="DEFLATE",
             blocksize=BLOCK,
-            overview_resampling=resampling,
+            nbits=pixels.bits,
+            overview_resampling=pixels.overviews,
             bigtiff="IF_SAFER",
             num_threads="ALL_CPUS",
         )

@@ -21,7 +21,7 @@ from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.rasters import OPTIONS
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
 from keras_deeplab.prediction.raster.class_areas import ClassAreas
-from keras_deeplab.prediction.raster.maps import Maps
+from keras_deeplab.prediction.raster.maps import PROBABILITIES, Maps
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
 from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
@@ -51,6 +51,7 @@ def predict_raster(
     protocol: str | Protocol | None = None,
     confidence: StrPath | None = None,
     probabilities: StrPath | None = None,
+    probabilities_dtype: str = "uint8",
     on_bad_block: str = "stop",
     progress: bool = True,
 ) -> dict[str, typing.Any]:
@@ -74,7 +75,9 @@ def predict_raster(
         overlap: Pixels that neighbouring windows share, at most half a window; 128 by default.
         protocol: Scales and flips of each window, see `predict`; its own windows do not count.
         confidence: File of the probability of each pixel's class, in percent, 255 without data.
-        probabilities: File of the probability of every class, uint8 0..250, 255 without data.
+        probabilities: File of the probability of every class.
+        probabilities_dtype: `"uint8"` stores 0..250, 255 without data; `"float16"` stores 0..1,
+            NaN without data.
         on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
             that part out.
         progress: Whether to show a progress bar.
@@ -98,6 +101,10 @@ def predict_raster(
     views = choose_protocol(protocol)
     if on_bad_block not in ("stop", "nodata"):
         raise InputError(f"on_bad_block must be 'stop' or 'nodata', got {on_bad_block!r}.")
+    if probabilities_dtype not in PROBABILITIES:
+        raise InputError(
+            f"probabilities_dtype must be 'uint8' or 'float16', got {probabilities_dtype!r}."
+        )
     with open_checked(
         source,
         (target, confidence, probabilities),
@@ -118,7 +125,9 @@ def predict_raster(
             overlap=OVERLAP if overlap is None else overlap,
             classes=predictor.network.classes,
         )
-        maps = Maps(scene.grid, metadata.classes, target, confidence, probabilities)
+        maps = Maps(
+            scene.grid, metadata.classes, target, confidence, probabilities, probabilities_dtype
+        )
         areas = ClassAreas(predictor.network.classes, places)
         with maps:
             parts = _labelled(scene, predictor, views, plan, maps.has_probabilities, progress)
@@ -187,10 +196,11 @@ def open_checked(
 
 
 def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
-    assert predictor.metadata is not None
+    digest = predictor.weights_sha256
     return {
         "KERAS_DEEPLAB_VERSION": __version__,
         "KERAS_DEEPLAB_MODEL": predictor.network.name,
+        **({} if digest is None else {"KERAS_DEEPLAB_WEIGHTS_SHA256": digest()}),
         "KERAS_DEEPLAB_RUNTIME": f"{predictor.runtime}, {predictor.precision}",
         "KERAS_DEEPLAB_SCALES": ", ".join(f"{scale:g}" for scale in views.scales),
         "KERAS_DEEPLAB_FLIP": str(views.flip),

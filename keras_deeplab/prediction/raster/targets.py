@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Iterator
 
 import filelock
+import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.files.rasters import blocks, without_georeference_warning
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")  # of GDAL, next to a raster
@@ -90,8 +90,8 @@ def _count_nodata(path: pathlib.Path, **options: int) -> int:
     with raster:
         for window in blocks(raster.shape):
             for band in raster.indexes:
-                pixels = raster.read(band, window=window)
-                count += int((pixels == IGNORE_INDEX).sum()) if band == 1 else 0
+                pixels = raster.read(band, window=window, masked=True)
+                count += int(np.ma.getmaskarray(pixels).sum()) if band == 1 else 0
     return count
 
 

@@ -1,5 +1,7 @@
 """The files of maps: cloud-optimised GeoTIFFs that other software understands."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,6 +9,7 @@ import rasterio.shutil
 from rasterio import Affine
 from rasters import write_raster
 from scipy.special import softmax
+from tiny import tiny_networks
 from toy import NAMES, toy_labels, toy_predictor
 
 import keras_deeplab as kd
@@ -104,6 +107,28 @@ def test_confidence_and_probabilities(written):
     np.testing.assert_allclose(probabilities[known] * 0.004, expected[known], atol=0.0021)
 
 
+def test_half_floats_keep_three_digits(tmp_path):
+    image = rng.integers(1, 255, (700, 900, 3)).astype("uint8")
+    image[:70, 400:700] = 0
+    write_raster(tmp_path / "scene.tif", image, nodata=0)
+    kd.predict_raster(
+        toy_predictor(lambda images: images / 10),
+        tmp_path / "scene.tif",
+        tmp_path / "map.tif",
+        probabilities=tmp_path / "probabilities.tif",
+        probabilities_dtype="float16",
+        resolution="native",
+        progress=False,
+    )
+    expected = softmax(image.astype("float32") / 10, axis=-1)
+    expected[(image == 0).all(-1)] = np.nan
+    with rasterio.open(tmp_path / "probabilities.tif") as map_:
+        assert map_.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and np.isnan(map_.nodata)
+        assert map_.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "16"
+        found = np.moveaxis(map_.read(), 0, -1)
+    np.testing.assert_allclose(found, expected, rtol=2**-11, atol=1e-7)  # half of the last bit
+
+
 def test_large_maps_are_bigtiff(tmp_path, monkeypatch):
     """Decided at the start, by the uncompressed size; nothing has to be written to see it."""
     for side, version in ((50_000, 43), (5_000, 42)):
@@ -117,5 +142,19 @@ def test_large_maps_are_bigtiff(tmp_path, monkeypatch):
         assert not list(tmp_path.iterdir())
     copied = {}
     monkeypatch.setattr(rasterio.shutil, "copy", lambda *files, **options: copied.update(options))
-    maps_module._copy_optimised(tmp_path / "a.tif", tmp_path / "b.tif", "MODE")
+    maps_module._copy_optimised(tmp_path / "a.tif", tmp_path / "b.tif", maps_module.CLASSES)
     assert copied["bigtiff"] == "IF_SAFER"
+
+
+def test_a_map_names_the_weights(tmp_path):
+    """Of a Keras model the arrays are hashed, as they are when the map is written."""
+    write_raster(tmp_path / "scene.tif", rng.integers(1, 255, (40, 50, 3)).astype("uint8"))
+    with tiny_networks():
+        model = kd.build("r18_d16", 3)
+    for _ in range(2):
+        model.set_weights([array * 2 for array in model.get_weights()])
+        arrays = b"".join(array.tobytes() for array in model.get_weights())
+        kd.predict_raster(model, tmp_path / "scene.tif", tmp_path / "map.tif", progress=False)
+        with rasterio.open(tmp_path / "map.tif") as map_:
+            found = map_.tags()["KERAS_DEEPLAB_WEIGHTS_SHA256"]
+        assert found == hashlib.sha256(arrays).hexdigest()

@@ -195,7 +195,7 @@ def test_a_scratch_folder_is_empty_and_belongs_to_one(tmp_path):
 def test_nodata_is_counted_and_damage_found(tmp_path):
     labels = np.random.default_rng(0).choice([0, 1, 255], (1100, 900)).astype("uint8")
     tiles = {"tiled": True, "compress": "deflate"}
-    write_raster(tmp_path / "map.tif", labels, **tiles)
+    write_raster(tmp_path / "map.tif", labels, nodata=255, **tiles)
     with rasterio.open(tmp_path / "map.tif", "r+") as raster:
         raster.build_overviews([2, 4])
     assert nodata_pixels_of(tmp_path / "map.tif") == (labels == 255).sum()
