@@ -13,7 +13,12 @@ from keras_deeplab.data.augmentation.geometry import (
     random_flip,
     random_right_angle,
 )
-from keras_deeplab.data.augmentation.photometric import random_photometric_distortion
+from keras_deeplab.data.augmentation.photometric import (
+    is_packed,
+    packed,
+    random_photometric_distortion,
+    unpacked,
+)
 from keras_deeplab.data.augmentation.resize import to_hwc
 from keras_deeplab.models.inputs import input_statistics
 
@@ -66,12 +71,16 @@ def augment(
         image, label, seeds[0], crop=crop, base_size=base_size, scale_range=scale_range
     )
     # The distortion is per pixel: before the flip it gives the same result, in a faster layout.
-    window = random_photometric_distortion(window, seeds[3])
-    image = to_hwc(window, tf.shape(label))
-    image, label = random_flip(image, label, seeds[1])
+    distorted = random_photometric_distortion(window, seeds[3])
+    pixels = to_hwc(distorted, tf.shape(label))
+    pixels, label = random_flip(pixels, label, seeds[1])
     if rotate:
-        image, label = random_right_angle(image, label, seeds[2])
-    image, label = pad_to(image, label, crop, color)
+        pixels, label = random_right_angle(pixels, label, seeds[2])
+    if is_packed(window):
+        pixels, label = pad_to(pixels, label, crop, [packed(color)])
+        image = unpacked(pixels)
+    else:
+        image, label = pad_to(pixels, label, crop, color)
     if augmentation == "strong":
         from keras_deeplab.data.augmentation.strong import (
             random_strong,  # keras-cv takes seconds to import
