@@ -123,6 +123,7 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
 
     strategy = import_tensorflow(lambda: strategy_named(options["strategy"]))
     from keras_deeplab.data.files.bad_files import BadFiles
+    from keras_deeplab.training.distributed.strategies import worker_share
     from keras_deeplab.training.loop.run import train
     from keras_deeplab.zoo.starting_point import find_starting_point
 
@@ -144,7 +145,7 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         name: BadFiles(stand_in) if skip else None
         for name, stand_in in (("train", "next"), ("val", "ignored"))
     }
-    datasets = open_datasets(sources, classes, bad_files)
+    datasets = open_datasets(sources, classes, bad_files, worker_share(strategy)[0])
     model = make_model(start, options, classes, sources["train"], recipe, strategy)
     notes = note_run(context, output, resume, sources, model.metadata, recipe, options, strategy)
     try:
@@ -165,9 +166,16 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
             click.echo(files.report(), err=True)
 
 
-def open_datasets(sources, classes, bad_files) -> dict[str, typing.Any]:
-    """The dataset of each source, `None` without one; the validation images stay in memory."""
-    from keras_deeplab.data.augmentation.batches import cache_if_small
+def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing.Any]:
+    """The dataset of each source, `None` without one; validation images stay in memory if they fit.
+
+    Args:
+        sources: `DataSource` or `None` for `"train"` and `"val"`.
+        classes: Classes of the masks.
+        bad_files: `BadFiles` or `None` by the same names.
+        workers: Processes that train together; each keeps its images.
+    """
+    from keras_deeplab.data.augmentation.epochs import MEMORY, cache_if_small
 
     datasets = dict.fromkeys(sources)
     for name, source in sources.items():
@@ -176,8 +184,9 @@ def open_datasets(sources, classes, bad_files) -> dict[str, typing.Any]:
         datasets[name], counts = source.open_counted(classes, bad_files=bad_files[name])
         if counts is not None:
             say_counts(name, counts, classes)
+    MEMORY.grants(datasets["train"], workers)  # first: they are read more often
     if datasets["val"] is not None:
-        datasets["val"] = cache_if_small(datasets["val"])
+        datasets["val"] = cache_if_small(datasets["val"], workers)
     return datasets
 
 

@@ -55,6 +55,11 @@ def recipe_options() -> Decorator:
         option(
             "--loss", type=Losses(), help="Losses, for example ohem, or crossentropy=1,dice=0.5."
         ),
+        option(
+            "--ohem-min-kept",
+            type=COUNT,
+            help="Minimum of pixels that ohem keeps per sample. Default: 38 % of its pixels.",
+        ),
         option("--class-weights", type=Weights(), help="Loss weight of each class: 1,2,1."),
         option(
             "--divide-by",

@@ -9,6 +9,7 @@ from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.evaluation.predictions import LabelledImages, named_in_errors, predictions
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
+from keras_deeplab.prediction.views import check_scale, highest_float
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 
 if typing.TYPE_CHECKING:
@@ -48,7 +49,8 @@ def evaluate(
 
     Raises:
         ValueError: When an option is invalid, or an image or its label does not fit the model;
-            names the number of the image in the dataset.
+            names the number of the image in the dataset. When all float images are within 0..1 and
+            the model has no `value_range`.
     """
     chosen = choose_protocol(
         protocol, test_size=test_size, scales=scales, flip=flip, window=window, stride=stride
@@ -80,10 +82,13 @@ def evaluate_views(
     """
     views = 2 if protocol.flip else 1
     metrics = [SegmentationMetrics(num_classes, ignore_index) for _ in range(views)]
+    highest = 0.0
     for prediction in predictions(
         predictor, dataset, protocol, workers=workers, worker=worker, devices=devices
     ):
         with named_in_errors(prediction.name):
             for counts, probabilities in zip(metrics, prediction.views, strict=True):
                 counts.update(prediction.label, probabilities.argmax(-1))
+        highest = max(highest, highest_float(prediction.image))
+    check_scale(predictor, highest)
     return metrics

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
-from keras_deeplab.prediction.views import image_probabilities
+from keras_deeplab.prediction.views import (
+    check_image,
+    check_scale,
+    highest_float,
+    image_probabilities,
+)
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 
 if typing.TYPE_CHECKING:
@@ -47,4 +52,7 @@ def predict(
         ValueError: When the image does not fit the model, is too small, or an option is invalid.
     """
     chosen = choose_protocol(protocol, scales=scales, flip=flip, window=window, stride=stride)
-    return image_probabilities(as_predictor(model), np.asarray(image), chosen)[-1]
+    predictor, image = as_predictor(model), np.asarray(image)
+    check_image(predictor, image)
+    check_scale(predictor, highest_float(image))
+    return image_probabilities(predictor, image, chosen)[-1]

@@ -29,14 +29,36 @@ def check_image(predictor: Predictor, image: np.ndarray) -> None:
         )
     if predictor.network.normalises and image.dtype != np.uint8:
         low, high = image.min(), image.max()
-        # A black image is valid; any other image within 0..1 was scaled for another model.
-        if image.dtype.kind != "f" or low < 0 or high > 255 or 0 < high <= 1:
-            raise InputError(
-                f"The model normalises images 0..255 itself, uint8 or float, got {image.dtype} "
-                f"{low:g} to {high:g}: rescale the image to 0..255, or build the model with "
-                "include_preprocessing=False."
-            )
+        if image.dtype.kind != "f" or low < 0 or high > 255:
+            raise _wrong_scale(f"{image.dtype} {low:g} to {high:g}")
     check_image_size(*image.shape[:2])
+
+
+def check_scale(predictor: Predictor, highest: float) -> None:
+    """Raises a `ValueError` when float images look as if scaled to 0..1 for another model.
+
+    With a `value_range` in the metadata of the model nothing has to be guessed.
+
+    Args:
+        predictor: `Predictor`.
+        highest: Highest value of the image, or of all images of a dataset: a single tile of it may
+            be dark. 0 for uint8 or black images, which are valid.
+    """
+    stated = predictor.metadata is not None and predictor.metadata.value_range is not None
+    if predictor.network.normalises and not stated and 0 < highest <= 1:
+        raise _wrong_scale(f"float values up to {highest:g}")
+
+
+def highest_float(image: np.ndarray) -> float:
+    """Highest value of a float image; 0 for any other."""
+    return float(image.max()) if image.dtype.kind == "f" else 0.0
+
+
+def _wrong_scale(found: str) -> InputError:
+    return InputError(
+        f"The model normalises images 0..255 itself, uint8 or float, got {found}: rescale the "
+        "image to 0..255, or build the model with include_preprocessing=False."
+    )
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -15,6 +15,10 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.training.region_losses import DiceLoss, LovaszSoftmax, Tensor
 
+# Of the pixels of an image: the reference keeps 100,000 per image, whatever its size. Those are as
+# many of its crops for aerial imagery, and all pixels of crops up to 316.
+OHEM_SHARE = 100_000 / 512**2
+
 
 @keras.saving.register_keras_serializable("keras_deeplab")
 class SegmentationCrossentropy(keras.losses.Loss):
@@ -79,11 +83,12 @@ class OhemCrossentropy(SegmentationCrossentropy):
     Follows `OHEMPixelSampler` of mmsegmentation. Sort the label probabilities of the valid pixels
     in ascending order and let `p` be the one at index `min_kept * N` (the last one when there are
     fewer). Valid pixels below `max(threshold, p)` are hard; all others count as 0 in the average.
-    Under `tf.distribute` every replica selects among its own pixels.
+    Under `tf.distribute` every replica selects among its own pixels, as each GPU of the reference.
 
     Args:
         threshold: Label probability in [0, 1] below which a pixel is hard.
-        min_kept: Minimum number of hard pixels, per image of the batch on average.
+        min_kept: Minimum number of hard pixels, per image of the batch on average; `None` for
+            38.1 % of the pixels of an image, which are the reference's 100,000 of 512 x 512.
         class_weights: As in `SegmentationCrossentropy`; they do not affect the selection.
         ignore_index: As in `SegmentationCrossentropy`.
         divide_by: As in `SegmentationCrossentropy`; `"valid"` counts all valid pixels, hard or not.
@@ -92,7 +97,7 @@ class OhemCrossentropy(SegmentationCrossentropy):
     def __init__(
         self,
         threshold: float = 0.7,
-        min_kept: int = 100_000,
+        min_kept: int | None = None,
         class_weights: Sequence[float] | None = None,
         ignore_index: int = IGNORE_INDEX,
         name: str = "ohem_crossentropy",
@@ -107,9 +112,11 @@ class OhemCrossentropy(SegmentationCrossentropy):
         losses = super().pixel_losses(labels, valid, logits)
         probabilities = keras.ops.exp(-keras.ops.stop_gradient(losses))
         probabilities = keras.ops.where(valid, probabilities, float("inf"))  # sorted last
-        index = keras.ops.minimum(
-            self.min_kept * keras.ops.shape(labels)[0], keras.ops.count_nonzero(valid) - 1
-        )
+        images, height, width = keras.ops.shape(labels)
+        kept = self.min_kept
+        if kept is None:
+            kept = keras.ops.cast(OHEM_SHARE * keras.ops.cast(height * width, "float32"), "int32")
+        index = keras.ops.minimum(kept * images, keras.ops.count_nonzero(valid) - 1)
         ranked = keras.ops.sort(keras.ops.reshape(probabilities, (-1,)))
         last_kept = keras.ops.take(ranked, keras.ops.maximum(index, 0))
         hard = probabilities < keras.ops.maximum(last_kept, self.threshold)
@@ -209,6 +216,7 @@ def make_loss(
     *,
     class_weights: Sequence[float] | None = None,
     divide_by: str = "all",
+    ohem_min_kept: int | None = None,
 ) -> keras.losses.Loss:
     """A loss from names and weights.
 
@@ -218,6 +226,7 @@ def make_loss(
         class_weights: One factor per class for `crossentropy`, `ohem` and `focal`, or `None`;
             `dice` and `lovasz` weight all classes equally.
         divide_by: Average the same three over `"all"` or only `"valid"` pixels.
+        ohem_min_kept: `min_kept` of `ohem`, see `OhemCrossentropy`.
 
     Returns:
         The named loss itself for a single name with weight 1, otherwise a `CombinedLoss`.
@@ -235,8 +244,14 @@ def make_loss(
             raise InputError(
                 f"The weight of loss {name!r} must be a positive finite number, got {weight!r}."
             )
+    if ohem_min_kept is not None:
+        if "ohem" not in spec:
+            raise InputError(f"ohem_min_kept is for the loss ohem, not for {', '.join(spec)}.")
+        if ohem_min_kept < 1:
+            raise InputError(f"ohem_min_kept must be 1 or more, got {ohem_min_kept}.")
+    own: dict[str, dict[str, Any]] = {"ohem": {"min_kept": ohem_min_kept}}
     parts = [
-        PIXEL_LOSSES[name](class_weights=class_weights, divide_by=divide_by)
+        PIXEL_LOSSES[name](class_weights=class_weights, divide_by=divide_by, **own.get(name, {}))
         if name in PIXEL_LOSSES
         else REGION_LOSSES[name]()
         for name in spec

@@ -44,6 +44,8 @@ class Recipe:
             example 0.999, or `None` for the weights themselves.
         loss: Losses by name with their weights: `"crossentropy"`, `"ohem"`, `"focal"`, `"dice"`,
             `"lovasz"`.
+        ohem_min_kept: Minimum number of pixels that `"ohem"` keeps, per sample on average; `None`
+            for 38.1 % of the pixels of a sample: 100,000 of 512 x 512, as in the reference.
         class_weights: One factor per class for the losses per pixel, or `None`.
         divide_by: Average the loss over `"all"` pixels, as published, or only `"valid"` ones.
         freeze: Last frozen part of the backbone: `"stem"`, `"layer1"`, `"layer2"`, `"layer3"`, or
@@ -76,6 +78,7 @@ class Recipe:
     accumulate: int = 1
     ema: float | None = None
     loss: dict[str, float] = dataclasses.field(default_factory=lambda: {"crossentropy": 1.0})
+    ohem_min_kept: int | None = None
     class_weights: tuple[float, ...] | None = None
     divide_by: str = "all"
     freeze: str | None = None
@@ -119,7 +122,12 @@ class Recipe:
                 f"steps must be a multiple of accumulate {self.accumulate}, got {self.steps}: the "
                 "last batches would not update the weights."
             )
-        make_loss(self.loss)
+        make_loss(self.loss, ohem_min_kept=self.ohem_min_kept)
+        if self.ohem_min_kept is not None and self.ohem_min_kept >= self.crop**2:
+            raise InputError(
+                f"ohem_min_kept must be below the {self.crop**2} pixels of a sample (crop "
+                f"{self.crop}), got {self.ohem_min_kept}: all would be kept."
+            )
 
 
 RECIPES = {
@@ -177,7 +185,10 @@ def compile_for_training(model: keras.Model, recipe: Recipe | str) -> keras.Mode
     freeze(model, recipe.freeze, recipe.freeze_batch_norm)
     with strategy_scope(model):
         loss = make_loss(
-            recipe.loss, class_weights=recipe.class_weights, divide_by=recipe.divide_by
+            recipe.loss,
+            class_weights=recipe.class_weights,
+            divide_by=recipe.divide_by,
+            ohem_min_kept=recipe.ohem_min_kept,
         )
         # XLA would bypass the convolutions of oneDNN, which are faster on CPUs.
         model.compile(make_optimizer(recipe), loss, jit_compile=False)

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from evaluation import labelled
+from rasters import write_raster
 from reference import golden, golden_model
+from toy import toy_predictor
 
 import keras_deeplab as kd
 from keras_deeplab.prediction.protocols import Protocol
@@ -87,3 +89,22 @@ def test_small_images_grow_to_the_test_size(model, pairs):
 def test_a_protocol_stands_alone(model, pairs, options):
     with pytest.raises(ValueError, match="cannot be combined with"):
         kd.evaluate(model, pairs, num_classes=6, **options)
+
+
+def test_a_dark_tile_is_no_reason_to_stop(tmp_path):
+    """A 16-bit file of which little is brighter than 1 of 255 within its value range."""
+    rng = np.random.default_rng(0)
+    for name, brightest in (("a_dark", 15), ("b_bright", 4000)):
+        pixels = rng.integers(0, brightest, (40, 40, 3)).astype("uint16")
+        write_raster(tmp_path / f"images/{name}.tif", pixels)
+        write_raster(tmp_path / f"masks/{name}.tif", pixels.argmax(-1).astype("uint8"))
+    images = kd.data.from_folder(
+        tmp_path / "images", tmp_path / "masks", ["r", "g", "b"], value_range=(0, 4000)
+    )
+    darkest, _ = next(iter(images))
+    assert 0 < darkest.numpy().max() < 1
+    assert kd.evaluate(toy_predictor(), images).result()["mIoU"] == 1
+    with pytest.raises(ValueError, match="rescale the image"):  # all of them are dark
+        kd.evaluate(toy_predictor(), images.take(1))
+    ranged = toy_predictor(value_range=(0, 4000))
+    assert kd.evaluate(ranged, images.take(1)).result()["mIoU"] == 1

@@ -5,6 +5,7 @@ import pytest
 from reference import TOLERANCE, golden, golden_model, read
 from scipy.special import softmax
 from tiny import tiny_model
+from toy import toy_predictor
 
 import keras_deeplab as kd
 from keras_deeplab.prediction.protocols import Protocol
@@ -91,7 +92,7 @@ def test_float_images_are_those_of_uint8(model):
         (np.zeros((48, 48, 3), "uint8"), {"scales": (0.5,)}, "height is 24 pixels"),
         (np.zeros((64, 64, 4), "uint8"), {}, r"\(height, width, 3\), got \(64, 64, 4\)"),
         (np.zeros((1, 64, 64, 3), "uint8"), {}, "got \\(1, 64, 64, 3\\)"),
-        (np.full((64, 64, 3), 0.9, "float32"), {}, "0..255 itself, .* got float32 0.9 to 0.9"),
+        (np.full((64, 64, 3), 0.9, "float32"), {}, "0..255 itself, .* got float values up to 0.9"),
         (np.full((64, 64, 3), 256.0, "float32"), {}, "got float32 256 to 256"),
         (np.full((64, 64, 3), -1.0, "float32"), {}, "got float32 -1 to -1"),
         (np.zeros((64, 64, 3), "uint16"), {}, "got uint16 0 to 0"),
@@ -107,6 +108,14 @@ def test_float_images_are_those_of_uint8(model):
 def test_bad_input(model, image, options, message):
     with pytest.raises(ValueError, match=message):
         kd.predict(model, image, **options)
+
+
+def test_a_dark_image_is_valid_where_the_model_states_a_range():
+    image = np.full((32, 32, 3), 0.9, "float32")
+    with pytest.raises(ValueError, match="rescale the image"):
+        kd.predict(toy_predictor(), image)
+    ranged = toy_predictor(value_range=(0, 4000))
+    np.testing.assert_allclose(kd.predict(ranged, image), 1 / 3, rtol=1e-6)
 
 
 def test_a_model_of_probabilities_is_refused():

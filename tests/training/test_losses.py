@@ -114,6 +114,20 @@ def test_ohem_keeps_the_hard_pixels(threshold, min_kept, divide_by):
     assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("size", [(2, 9, 11), (1, 64, 64), (1, 512, 512)])
+def test_ohem_keeps_a_share_of_any_crop(size):
+    """Where no pixel is hard by itself: 100,000 of 512 x 512, and as many of 64 x 64."""
+    rng = np.random.default_rng(0)
+    logits = np.stack([rng.uniform(1, 3, size), np.zeros(size)], -1).astype("float32")
+    _, slope = gradient(make_loss({"ohem": 1}), np.zeros(size, int), logits)
+    kept = size[0] * int(100_000 / 512**2 * size[1] * size[2])
+    assert abs((np.abs(slope[..., 0]) > 0).sum() - kept) <= 2  # equal probabilities
+    for given in (1, 30):
+        loss = make_loss({"ohem": 1}, ohem_min_kept=given)
+        _, slope = gradient(loss, np.zeros(size, int), logits)
+        assert abs((np.abs(slope[..., 0]) > 0).sum() - given * size[0]) <= 2
+
+
 @pytest.mark.parametrize("divide_by", ["all", "valid"])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_focal_against_numpy(gamma, divide_by):
@@ -222,6 +236,10 @@ def test_wrong_specs_are_named(spec, message):
 
 def test_wrong_arguments_are_named():
     labels, logits = example()
+    with pytest.raises(ValueError, match="for the loss ohem, not for dice, focal"):
+        make_loss({"dice": 1, "focal": 1}, ohem_min_kept=10)
+    with pytest.raises(ValueError, match="ohem_min_kept must be 1 or more, got 0"):
+        make_loss({"ohem": 1}, ohem_min_kept=0)
     with pytest.raises(ValueError, match="'all' or 'valid' pixels, got 'kept'"):
         SegmentationCrossentropy(divide_by="kept")
     with pytest.raises(ValueError, match="has 4 factors, but the model has 3 classes"):

@@ -53,11 +53,19 @@ def test_bad_recipes_are_named():
         ({"steps": 10, "accumulate": 4}, "multiple of accumulate 4"),
         ({"freeze": "layer9"}, "freeze must be None or 'stem'"),
         ({"loss": {"hinge": 1}}, "Unknown loss 'hinge'"),
+        ({"ohem_min_kept": 100}, "for the loss ohem, not for crossentropy"),
+        ({"loss": {"ohem": 1}, "crop": 64, "ohem_min_kept": 4096}, "all would be kept"),
     ):
         with pytest.raises(ValueError, match=message):
             kd.Recipe(**options)
     with pytest.raises(ValueError, match=r"Unknown recipe 'published'.*published_80k"):
         kd.compile_for_training(tiny_model(), "published")
+
+
+def test_what_ohem_keeps_reaches_the_loss():
+    recipe = kd.Recipe(loss={"ohem": 1.0, "dice": 1.0}, ohem_min_kept=70)
+    model = kd.compile_for_training(tiny_model(), recipe)
+    assert model.loss.parts[0].min_kept == 70
 
 
 def test_the_published_recipe_is_what_the_reference_states():

@@ -6,18 +6,31 @@ from typing import Any
 import tensorflow as tf
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.data.augmentation.epochs import shuffled_epochs
 from keras_deeplab.data.augmentation.geometry import (
     pad_to,
     random_crop_of_resized,
     random_flip,
     random_right_angle,
 )
-from keras_deeplab.data.augmentation.photometric import random_photometric_distortion
+from keras_deeplab.data.augmentation.photometric import (
+    is_packed,
+    packed,
+    random_photometric_distortion,
+    unpacked,
+)
 from keras_deeplab.data.augmentation.resize import to_hwc
+from keras_deeplab.models.inputs import input_statistics
 
-PAD_COLOR = (124, 116, 104)  # the mean of the network's preprocessing, rounded
-PAD_VALUE = 116  # of every band if there are not 3: the mean of PAD_COLOR
-MEMORY = 4 * 2**30  # bytes of decoded images to keep; fixed, because the order depends on it
+
+def padding_color(bands: int, dtype: tf.DType) -> tuple[float, ...]:
+    """Colour of the padding: what the network's preprocessing makes 0, as in the reference.
+
+    The reference pads after its normalisation. The means of uint8 images are rounded, by at most
+    half a level: 0.009 after normalisation.
+    """
+    means, _ = input_statistics(bands)
+    return tuple(map(round, means)) if dtype.is_integer else means
 
 
 def augment(
@@ -53,17 +66,21 @@ def augment(
     """
     image, label = tf.convert_to_tensor(image), tf.convert_to_tensor(label)
     seeds = tf.unstack(tf.random.split(seed, 5))
-    color = PAD_COLOR if image.shape[-1] == 3 else (PAD_VALUE,) * image.shape[-1]
+    color = padding_color(image.shape[-1], image.dtype)
     window, label = random_crop_of_resized(
         image, label, seeds[0], crop=crop, base_size=base_size, scale_range=scale_range
     )
     # The distortion is per pixel: before the flip it gives the same result, in a faster layout.
-    window = random_photometric_distortion(window, seeds[3])
-    image = to_hwc(window, tf.shape(label))
-    image, label = random_flip(image, label, seeds[1])
+    distorted = random_photometric_distortion(window, seeds[3])
+    pixels = to_hwc(distorted, tf.shape(label))
+    pixels, label = random_flip(pixels, label, seeds[1])
     if rotate:
-        image, label = random_right_angle(image, label, seeds[2])
-    image, label = pad_to(image, label, crop, color)
+        pixels, label = random_right_angle(pixels, label, seeds[2])
+    if is_packed(window):
+        pixels, label = pad_to(pixels, label, crop, [packed(color)])
+        image = unpacked(pixels)
+    else:
+        image, label = pad_to(pixels, label, crop, color)
     if augmentation == "strong":
         from keras_deeplab.data.augmentation.strong import (
             random_strong,  # keras-cv takes seconds to import
@@ -89,9 +106,13 @@ def training_batches(
     Batch `n` depends only on the dataset, the seed and `n`, not on the number of threads and
     workers: starting at `start_step` continues exactly where an interrupted run stopped.
 
-    Datasets of up to 4 GiB are decoded once, kept in memory and shuffled as a whole. Larger ones
-    are decoded again in each epoch and shuffled in a buffer of 4 GiB, so their images should not be
-    sorted. Each worker reads all images and augments only its own samples.
+    Each epoch has an order of its own. A dataset of `from_folder` or `from_csv` is shuffled as a
+    whole, whatever its size. Any other dataset is read in sequence and shuffled in a buffer of
+    2 GiB: if it is larger, its images should not be sorted.
+
+    Images that fit in half of the memory available at the start are decoded once and kept. Others
+    are decoded again in each epoch. Of those of `from_folder` and `from_csv`, each worker reads
+    only its own samples.
 
     Args:
         dataset: Finite dataset of `(image, label)`, for example of `from_folder`.
@@ -118,7 +139,7 @@ def training_batches(
         )
     share = batch_size // workers
 
-    def is_own(index, _):
+    def is_own(index):
         return index % batch_size // share == worker
 
     def sample(index, pair):
@@ -127,54 +148,14 @@ def training_batches(
         return augment(image, label, sample_seed, crop=crop, **augmentation)
 
     return (
-        shuffled_epochs(dataset, seed, start_step * batch_size)
-        .filter(is_own)
+        shuffled_epochs(
+            dataset,
+            seed,
+            start_step * batch_size,
+            workers=workers,
+            is_own=is_own if workers > 1 else None,
+        )
         .map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(share, drop_remainder=True)
         .prefetch(2)
     )
-
-
-def shuffled_epochs(
-    dataset: tf.data.Dataset, seed: int, start: int, memory: int = MEMORY
-) -> tf.data.Dataset:
-    """Endless `(index, element)` from index `start` on; every epoch has a different order.
-
-    Args:
-        dataset: Finite dataset of `(image, label)`.
-        seed: Seed of the order.
-        start: Elements to skip, without reading those of earlier epochs.
-        memory: Bytes of elements to keep, estimated from the first one.
-    """
-    size, kept = int(dataset.cardinality()), elements_within(dataset, memory)
-    if size <= kept:
-        dataset = dataset.cache()
-
-    def epoch(index):
-        # shuffle mixes its seed with the graph's, by default that of tf.random.set_seed.
-        tf.compat.v1.set_random_seed(1)
-        order = tf.random.stateless_uniform([], [seed, index], None, None, dtype=tf.int64)
-        return dataset.shuffle(min(size, kept), seed=order)
-
-    first, skipped = divmod(start, size)
-    epochs = tf.data.Dataset.counter(first).flat_map(epoch)
-    return epochs.skip(skipped).enumerate(start)
-
-
-def cache_if_small(dataset: tf.data.Dataset, memory: int = MEMORY) -> tf.data.Dataset:
-    """Caches a dataset in memory if all its elements fit.
-
-    Args:
-        dataset: Finite dataset of `(image, label)`.
-        memory: Available bytes.
-    """
-    return dataset.cache() if len(dataset) <= elements_within(dataset, memory) else dataset
-
-
-def elements_within(dataset: tf.data.Dataset, memory: int) -> int:
-    """Number of elements of a dataset that fit in `memory` bytes, estimated from the first one."""
-    size = int(dataset.cardinality())
-    if size <= 0:
-        raise InputError(f"The dataset must have a known size above 0, got {size}.")
-    element = next(iter(dataset.take(1)))
-    return max(memory // sum(part.dtype.size * int(tf.size(part)) for part in element), 1)

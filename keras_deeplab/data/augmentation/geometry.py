@@ -99,7 +99,7 @@ def random_right_angle(
 
 
 def pad_to(
-    image: tf.Tensor, label: tf.Tensor, crop: int, color: Sequence[int]
+    image: tf.Tensor, label: tf.Tensor, crop: int, color: Sequence[float]
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Pads right and bottom to `crop` x `crop`: the image with a colour, the label with 255."""
     rows, columns = tf.unstack(tf.shape(label))

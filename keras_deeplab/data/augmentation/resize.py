@@ -45,7 +45,9 @@ def nearest_window(
     Returns:
         uint8 of shape `size`.
     """
-    old = tf.shape(label)
+    # int64: the product of two sides exceeds 31 bits.
+    old, new = tf.shape(label, tf.int64), tf.cast(new, tf.int64)
+    corner, size = tf.cast(corner, tf.int64), tf.cast(size, tf.int64)
     for axis in (0, 1):
         index = (corner[axis] + tf.range(size[axis])) * old[axis] // new[axis]
         # Gathering rows and transposing is five times as fast as gathering columns.

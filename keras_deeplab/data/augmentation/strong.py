@@ -25,7 +25,7 @@ Draw = Callable[[tf.Tensor, tf.Tensor], Any]  # uniform and normal numbers to a 
 
 
 def random_strong(
-    image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor, *, color: Sequence[int]
+    image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor, *, color: Sequence[float]
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Jitters the scale of a sample and applies two random operations of RandAugment to it.
 
@@ -52,7 +52,7 @@ def random_strong(
 
 
 def _jittered_resize(
-    images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, color: Sequence[int]
+    images: tf.Tensor, masks: tf.Tensor, seed: tf.Tensor, color: Sequence[float]
 ) -> tuple[tf.Tensor, tf.Tensor]:
     side = images.shape[1]
     draws = tf.random.stateless_uniform([3], seed)

@@ -16,6 +16,7 @@ from keras_deeplab.data.datasets import BUILDERS
 from keras_deeplab.data.datasets.builder import LabelledScenes
 from keras_deeplab.data.datasets.source_files import files_below
 from keras_deeplab.data.datasets.spec import DatasetSpec
+from keras_deeplab.data.elements import Elements, note_elements
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -92,9 +93,13 @@ def read(builder: LabelledScenes, split: str) -> tf.data.Dataset:
     dataset = builder.as_dataset(
         split=split, as_supervised=True, read_config=tfds.ReadConfig(try_autocache=False)
     )
-    return dataset.map(
+    dataset = dataset.map(
         lambda image, label: (image, tf.squeeze(label, -1)), num_parallel_calls=tf.data.AUTOTUNE
     )
+    size = builder.builder_config.size
+    if size is None:  # whole images, which may differ in size
+        return dataset
+    return note_elements(dataset, Elements(int(dataset.cardinality()) * size**2 * (3 + 1)))
 
 
 def tile_names(builder: LabelledScenes, split: str) -> Iterator[str]:

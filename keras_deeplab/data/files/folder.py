@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.elements import Elements, note_elements
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
@@ -184,7 +185,13 @@ def _dataset(
         image = tf.ensure_shape(image, (None, None, form.channels))
         return image, tf.ensure_shape(label, (None, None))
 
-    return tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
+    if windows is None:
+        pixels = sum(height * width for height, width in shapes)
+    else:  # none is larger
+        pixels = count * windows.size**2
+    pixel_bytes = form.channels * tf.as_dtype(form.dtype).size + 1
+    return note_elements(dataset, Elements(pixels * pixel_bytes, load_tensors))
 
 
 def read_pair(

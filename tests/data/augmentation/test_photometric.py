@@ -9,7 +9,9 @@ from keras_deeplab.data.augmentation.photometric import (
     _distort,
     adjust_brightness,
     adjust_contrast,
+    packed,
     random_photometric_distortion,
+    unpacked,
 )
 
 COLORS = np.random.default_rng(0).integers(0, 256, (4096, 3)).astype(np.uint8)
@@ -104,6 +106,26 @@ def test_floats_keep_their_fractions():
     )
 
 
+def test_packed_pixels_are_their_colours():
+    colors = COLORS.reshape(64, 64, 3)
+    pixels = np.array([[[packed(color)] for color in row] for row in colors], np.uint32)
+    np.testing.assert_array_equal(unpacked(pixels), colors)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_packed_pixels_are_distorted_as_those_of_more_bands(seed):
+    """Without saturation and hue, which need three bands."""
+    window = COLORS.reshape(64, 64, 3).transpose(1, 2, 0)
+    coins, strengths = (np.random.default_rng(seed).random(n) for n in (3, 4))
+    arguments = coins < 0.5, (strengths * [60, 1, 1, 1] + [-30, 0.5, 0, 0]).astype("float32")
+    options = {"saturate": False, "shift_hue": False}
+    (pixels,) = _distort(tf.constant(window), *arguments, **options)
+    four = tf.constant(np.concatenate([window, window[:, :1]], 1))
+    bands = np.stack(_distort(four, *arguments, **options), 1)
+    found = unpacked(pixels[..., np.newaxis]).numpy()
+    np.testing.assert_array_equal(found, bands[:, :3].transpose(0, 2, 1))
+
+
 def drawn(color, draws=400, dtype=np.uint8):
     """What many seeds make of one colour."""
     window = np.tile(np.array(color, dtype)[:, np.newaxis], (2, 1, 2))  # columns, bands, rows
@@ -142,7 +164,10 @@ def test_contrast_comes_first_or_last():
         )
         for first in (True, False)
     }
-    results = {first: np.ravel(bands) for first, bands in results.items()}
+    results = {
+        first: unpacked(pixels[..., np.newaxis])[0, 0].numpy()
+        for first, (pixels,) in results.items()
+    }
     clipped = np.array([[255, 90, 45]], np.uint8)
     expected = adjusted(adjust_hue, 8.0, clipped)[0]
     np.testing.assert_allclose(results[True], expected, atol=1)

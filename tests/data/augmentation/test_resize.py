@@ -64,6 +64,13 @@ def test_a_window_is_cut_from_the_resized_picture(new):
         np.testing.assert_array_equal(window, nearest[place])
 
 
+def test_labels_of_more_than_32768_pixels():
+    """The last pixels of 50,000 enlarged to 100,000: their indices' products exceed 31 bits."""
+    label = (np.arange(50_000) % 251).astype(np.uint8)[np.newaxis]
+    window = nearest_window(label, (2, 100_000), (0, 99_900), (2, 100)).numpy()
+    np.testing.assert_array_equal(window, np.tile(label[:, -50:].repeat(2, 1), (2, 1)))
+
+
 def test_floats_are_not_rounded():
     image = np.array([[[0.25], [1.0]]], np.float32)
     np.testing.assert_allclose(whole(image, (1, 4))[0, :, 0], [0.25, 0.4375, 0.8125, 1.0])

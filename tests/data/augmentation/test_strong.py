@@ -9,9 +9,10 @@ import tensorflow as tf
 from pictures import as_dataset, painted, picture
 
 from keras_deeplab.data.augmentation import strong
-from keras_deeplab.data.augmentation.batches import PAD_COLOR, training_batches
+from keras_deeplab.data.augmentation.batches import training_batches
 
 SIDE = 64
+PAD_COLOR = (124, 116, 104)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from keras_deeplab import info
 from keras_deeplab.commands.group import main
 from keras_deeplab.data import classes, load
 from keras_deeplab.data.drawing import THUMBNAIL
-from keras_deeplab.data.summary import summarise
+from keras_deeplab.data.summary import LabelCounts, summarise
 
 
 def run(*arguments):
@@ -61,6 +61,12 @@ def test_samples_of_the_check_show_the_most_classes():
     assert summary.pixels.sum() == 8 * 16 and summary.pixels[5] == 0
     assert summary.class_weights[5] == 0
     assert np.isclose((summary.class_weights * summary.shares).sum(), 1)
+
+
+def test_a_rare_class_weighs_at_most_35_times_as_much():
+    weights = LabelCounts(1, np.array([10**9, 1]), 0).class_weights
+    assert np.isclose(weights[1] / weights[0], 35.5, rtol=1e-3)
+    assert np.isclose(weights[0], 1)
 
 
 @pytest.mark.parametrize("name", ["loveda", "potsdam", "vaihingen", "isaid"])

@@ -1,0 +1,59 @@
+"""What is known of the elements of a dataset besides what `tf.data` says."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+import weakref
+from collections.abc import Callable
+
+from keras_deeplab._internal.errors import InputError
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Elements:
+    """The `(image, label)` elements of a dataset.
+
+    Args:
+        nbytes: Bytes of all of them, decoded.
+        load: Function of an index, an int64 tensor, that returns the element; `None` where they
+            can only be read one after the other.
+    """
+
+    nbytes: int
+    load: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
+
+
+# A dataset that a user derives from one of these is another one, of which nothing is known.
+_KNOWN: weakref.WeakKeyDictionary[tf.data.Dataset, Elements] = weakref.WeakKeyDictionary()
+
+
+def note_elements(dataset: tf.data.Dataset, elements: Elements) -> tf.data.Dataset:
+    """Notes what is known of the elements of a dataset, and returns the dataset."""
+    _KNOWN[dataset] = elements
+    return dataset
+
+
+def elements_of(dataset: tf.data.Dataset) -> Elements:
+    """What is known of the elements of a finite dataset.
+
+    The size is that which was noted, or follows from the static shapes. Otherwise it is estimated
+    from the first element, which is read.
+
+    Raises:
+        ValueError: When the number of elements is unknown or 0.
+    """
+    count = int(dataset.cardinality())
+    if count <= 0:
+        raise InputError(f"The dataset must have a known size above 0, got {count}.")
+    if dataset in _KNOWN:
+        return _KNOWN[dataset]
+    if not all(part.shape.is_fully_defined() for part in dataset.element_spec):
+        parts = [(part.dtype, part.shape) for part in next(iter(dataset.take(1)))]
+    else:
+        parts = [(part.dtype, part.shape) for part in dataset.element_spec]
+    return Elements(count * sum(dtype.size * math.prod(shape) for dtype, shape in parts))
