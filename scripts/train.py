@@ -140,14 +140,15 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
         )
     recipe = run_recipe(context, options, len(classes))
+    model = make_model(start, options, classes, sources["train"], recipe, strategy)
+    check_options(model, recipe, output, resume, options, validated=sources["val"] is not None)
     skip = options["on_bad_file"] == "skip"
     bad_files = {
         name: BadFiles(stand_in) if skip else None
         for name, stand_in in (("train", "next"), ("val", "ignored"))
     }
     datasets = open_datasets(sources, classes, bad_files, worker_share(strategy)[0])
-    model = make_model(start, options, classes, sources["train"], recipe, strategy)
-    notes = note_run(context, output, resume, sources, model.metadata, recipe, options, strategy)
+    notes = note_run(context, output, resume, sources, options, strategy)
     try:
         train(
             model,
@@ -220,9 +221,9 @@ def strategy_named(name: str):
 
 def run_recipe(context: click.Context, options, num_classes: int | None = None) -> Recipe:
     """The recipe of the options, which change that of the run to repeat, if there is one."""
-    from keras_deeplab.training.recipe import Recipe
+    from keras_deeplab.training.loop.run_record import noted_recipe
 
-    base = Recipe(**context.meta[REPEATED]["recipe"]) if REPEATED in context.meta else None
+    base = noted_recipe(context.meta[REPEATED]) if REPEATED in context.meta else None
     if context.get_parameter_source("recipe") == click.core.ParameterSource.COMMANDLINE:
         base = None
     return make_recipe(options, num_classes, base)
@@ -257,31 +258,41 @@ def make_model(start, options, classes, training: DataSource, recipe: Recipe, st
     return model
 
 
+def check_options(model, recipe: Recipe, output, resume: bool, options, *, validated: bool) -> None:
+    """Checks of `train` that do not need the images, and whether the resumed run had these."""
+    from keras_deeplab.training.loop.start import check_start
+    from keras_deeplab.zoo.run_folders import run_record
+
+    record = run_record(
+        model.metadata, recipe=dataclasses.asdict(recipe), settings=settings_of(options)
+    )
+    check_start(model, recipe, output, record, resume=resume, validated=validated)
+
+
+def settings_of(options) -> dict[str, typing.Any]:
+    """Options besides the recipe that a resumed run must have in common with the run."""
+    return {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
+
+
 def note_run(
-    context: click.Context,
-    output,
-    resume: bool,
-    sources,
-    metadata,
-    recipe: Recipe,
-    options,
-    strategy,
+    context: click.Context, output, resume: bool, sources, options, strategy
 ) -> dict[str, typing.Any] | None:
-    """What a new run notes besides model and recipe; checks a resumed run. Only on the chief."""
+    """What a new run notes besides model and recipe. Only on the chief.
+
+    Warns when a resumed run had other data.
+    """
     from keras_deeplab.training.distributed.strategies import is_chief
-    from keras_deeplab.training.loop.run_record import check_resumed, run_notes
+    from keras_deeplab.training.loop.run_record import hashes, run_notes, warn_of_other_data
+    from keras_deeplab.zoo.run_folders import read_run
 
     if not is_chief(strategy):
         return None
-    settings = {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
     if resume:
-        check_resumed(
-            output, sources, metadata, recipe=dataclasses.asdict(recipe), settings=settings
-        )
+        warn_of_other_data(read_run(output), hashes(sources), str(output))
         return None
     return run_notes(
         sources,
-        settings=settings,
+        settings=settings_of(options),
         options=given_options(context),
         command=["keras-deeplab", *arguments("train")],
         repeated=context.meta.get(REPEATED),

@@ -38,6 +38,7 @@ def load_weights(model: keras.Model, path: StrPath) -> None:
     """
     with _match_file(model, path) as match:
         match.assign()
+        model.fresh_layers = frozenset()
         if match.absent:
             logger.warning("%s contains only a backbone: the heads keep their weights.", path)
 
@@ -56,7 +57,7 @@ def init_weights(model: keras.Model, path: StrPath) -> list[str]:
 
     Returns:
         Reference names of the layers that the file did not set, `"decode_head.conv_seg"` for
-        example.
+        example. `model.fresh_layers` has their names in the model.
 
     Raises:
         CheckpointError: As in `load_weights`, when anything else does not match.
@@ -74,8 +75,10 @@ def init_weights(model: keras.Model, path: StrPath) -> list[str]:
             "; ".join(dict.fromkeys(parts.values())),
             "it" if one else "them",
         )
-    layers = [layer.name.replace("-", ".") for layer in model.layers if layer.weights]
-    return [layer for layer in layers if is_in(layer, parts)]
+    layers = {each.name: each.name.replace("-", ".") for each in model.layers if each.weights}
+    fresh = {name: layer for name, layer in layers.items() if is_in(layer, parts)}
+    model.fresh_layers = frozenset(fresh)
+    return list(fresh.values())
 
 
 @contextlib.contextmanager

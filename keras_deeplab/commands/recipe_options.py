@@ -30,10 +30,17 @@ def recipe_options() -> Decorator:
         option("--optimizer", type=click.Choice(["sgd", "adamw"])),
         option("--lr", "learning_rate", type=POSITIVE, help="Initial learning rate."),
         option(
-            "--end-lr", "end_learning_rate", type=click.FloatRange(0), help="Final learning rate."
+            "--end-lr",
+            "end_learning_rate",
+            type=click.FloatRange(0),
+            help="Final learning rate. Default: a hundredth of --lr.",
         ),
         option("--schedule", type=click.Choice(["poly", "cosine"]), help="Learning-rate schedule."),
-        option("--warmup", type=click.IntRange(0), help="Steps of linear warm-up."),
+        option(
+            "--warmup",
+            type=click.FloatRange(0),
+            help="Steps of linear warm-up, or below 1 their share of all steps.",
+        ),
         option(
             "--weight-decay",
             type=click.FloatRange(0),
@@ -71,7 +78,7 @@ def recipe_options() -> Decorator:
             type=click.Choice(["stem", "layer1", "layer2", "layer3", "backbone"]),
             help="Freeze the backbone up to and including this part.",
         ),
-        option("--freeze-bn/--train-bn", "freeze_batch_norm", help="Freeze batch norm."),
+        option("--freeze-bn/--train-bn", "freeze_batch_norm", help="Freeze trained batch norms."),
         option(
             "--patience", type=COUNT, help="Stop after this many validations without a better mIoU."
         ),
@@ -168,4 +175,4 @@ def make_recipe(
 
 def recipe_text(recipe: Recipe) -> str:
     """A recipe as JSON, one line per field."""
-    return json.dumps(dataclasses.asdict(recipe), indent=1)
+    return json.dumps(recipe.resolved(), indent=1)

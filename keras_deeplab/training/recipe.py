@@ -3,16 +3,23 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.training.freezing import (
+    BACKBONE,
+    STAGES,
+    check_batch,
+    layers_to_freeze,
+    set_frozen,
+)
 from keras_deeplab.training.losses import make_loss
 from keras_deeplab.training.optimizers import AdamW, PolynomialDecay, SGDWithL2
 
-BACKBONE = "backbone-"  # prefix of the names of its layers
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")  # of the backbone, from the input on
+DECAY = 100  # of the learning rate, where no end is given: from 0.01 to 1e-4 as published
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("poly", "cosine"),
@@ -32,9 +39,10 @@ class Recipe:
         crop: Side of a sample in pixels.
         optimizer: `"sgd"` (momentum 0.9, L2 in the gradient) or `"adamw"`.
         learning_rate: Learning rate at step 0, or after the warm-up.
-        end_learning_rate: Learning rate at the last step.
+        end_learning_rate: Learning rate at the last step; `None` for a hundredth of
+            `learning_rate`, as published.
         schedule: Learning-rate schedule: `"poly"` (power 0.9) or `"cosine"`.
-        warmup: Steps of the linear warm-up from 0.
+        warmup: Steps of the linear warm-up from 0; below 1 their share of all steps.
         weight_decay: L2 factor of SGD, decoupled weight decay of AdamW.
         backbone_lr_factor: Factor on the learning rate of the backbone.
         clip_norm: Maximum global norm of the gradients per device, or `None`.
@@ -49,10 +57,10 @@ class Recipe:
         class_weights: One factor per class for the losses per pixel, or `None`.
         divide_by: Average the loss over `"all"` pixels, as published, or only `"valid"` ones.
         freeze: Last frozen part of the backbone: `"stem"`, `"layer1"`, `"layer2"`, `"layer3"`, or
-            the whole `"backbone"`. `None` trains everything.
-        freeze_batch_norm: Whether to freeze statistics and weights of batch norm, for batches that
-            are too small for statistics.
-        patience: Validations without a better mIoU before the run stops, or `None`.
+            the whole `"backbone"`. `None` freezes none of them.
+        freeze_batch_norm: Whether to freeze statistics and weights of trained batch norms, for
+            batches that are too small for statistics. Those of fresh heads are trained.
+        patience: Validations without a better mIoU before `train` stops, or `None`.
         base_size: Long and short side at resize ratio 1, or `None` for the size of the image.
         scale_range: Lowest and highest resize ratio of the augmentation.
         rotate: Whether to rotate samples by multiples of 90 degrees; the published training does
@@ -69,9 +77,9 @@ class Recipe:
     crop: int = 512
     optimizer: str = "sgd"
     learning_rate: float = 0.01
-    end_learning_rate: float = 1e-4
+    end_learning_rate: float | None = None
     schedule: str = "poly"
-    warmup: int = 0
+    warmup: float = 0
     weight_decay: float = 5e-4
     backbone_lr_factor: float = 1.0
     clip_norm: float | None = None
@@ -100,8 +108,9 @@ class Recipe:
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name} must be positive, got {value!r}.")
         for name in ("end_learning_rate", "weight_decay", "warmup"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise InputError(f"{name} must be 0 or more, got {value!r}.")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 known = " or ".join(map(repr, choices))
@@ -128,6 +137,39 @@ class Recipe:
                 f"ohem_min_kept must be below the {self.crop**2} pixels of a sample (crop "
                 f"{self.crop}), got {self.ohem_min_kept}: all would be kept."
             )
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if self.warmup >= 1 and self.warmup % 1:
+            raise InputError(f"warmup must be whole steps or a share below 1, got {self.warmup!r}.")
+        if self.warmup_steps >= self.steps:
+            raise InputError(
+                f"warmup must be shorter than the {self.steps} steps, got {self.warmup!r}. A value "
+                "below 1 is a share of the steps."
+            )
+        if self.final_learning_rate > self.learning_rate:
+            raise InputError(
+                f"end_learning_rate {self.end_learning_rate:g} (--end-lr) is above learning_rate "
+                f"{self.learning_rate:g} (--lr): the rate would rise. Leave it out for a hundredth "
+                "of the learning rate."
+            )
+
+    @property
+    def final_learning_rate(self) -> float:
+        """Learning rate at the last step, as a number."""
+        if self.end_learning_rate is None:
+            return self.learning_rate / DECAY
+        return self.end_learning_rate
+
+    @property
+    def warmup_steps(self) -> int:
+        """Length of the warm-up in steps."""
+        return round(self.warmup * self.steps) if self.warmup < 1 else int(self.warmup)
+
+    def resolved(self) -> dict[str, Any]:
+        """The fields with the numbers that `None` and shares stand for."""
+        numbers = {"end_learning_rate": self.final_learning_rate, "warmup": self.warmup_steps}
+        return {**dataclasses.asdict(self), **numbers}
 
 
 RECIPES = {
@@ -139,9 +181,8 @@ RECIPES = {
         batch_size=4,
         optimizer="adamw",
         learning_rate=2e-4,
-        end_learning_rate=1e-6,
         schedule="cosine",
-        warmup=200,
+        warmup=0.05,
         weight_decay=0.01,
         backbone_lr_factor=0.1,
         clip_norm=1.0,
@@ -154,8 +195,6 @@ RECIPES["finetune_heads"] = dataclasses.replace(
     RECIPES["finetune"],
     steps=1_000,
     learning_rate=1e-3,
-    end_learning_rate=1e-5,
-    warmup=50,
     backbone_lr_factor=1.0,
     freeze="backbone",
 )
@@ -175,14 +214,32 @@ def compile_for_training(model: keras.Model, recipe: Recipe | str) -> keras.Mode
 
     Args:
         model: Model of `keras_deeplab.build` or `load`, without activation. The loss of an
-            auxiliary head has weight 0.4. Layers that the recipe freezes become untrainable.
+            auxiliary head has weight 0.4. The recipe decides which layers are trainable: `freeze`
+            and `freeze_batch_norm` freeze layers with trained weights, all others are trained.
         recipe: `Recipe`, or its name: `"published_80k"`, `"finetune"`, `"finetune_heads"`.
 
     Returns:
-        The model, ready for `model.fit` on `(image, label)` batches.
+        The model, ready for `model.fit` on `(image, label)` batches. `patience`, and what makes
+        the batches (`batch_size`, `crop`, augmentation), are up to the caller of `fit`.
+
+    Raises:
+        ValueError: When the recipe would freeze random weights, or its batch would leave batch
+            norm a single value.
     """
     recipe = get_recipe(recipe)
-    freeze(model, recipe.freeze, recipe.freeze_batch_norm)
+    return compile_frozen(model, recipe, frozen_by(model, recipe))
+
+
+def frozen_by(model: keras.Model, recipe: Recipe) -> set[str]:
+    """Names of the layers that a recipe freezes; a `ValueError` when they do not go with it."""
+    frozen = layers_to_freeze(model, recipe.freeze, recipe.freeze_batch_norm)
+    check_batch(model, recipe.batch_size, frozen)
+    return frozen
+
+
+def compile_frozen(model: keras.Model, recipe: Recipe, frozen: Collection[str]) -> keras.Model:
+    """Compiles a model with a recipe; exactly the layers with these names are frozen."""
+    set_frozen(model, frozen)
     with strategy_scope(model):
         loss = make_loss(
             recipe.loss,
@@ -220,29 +277,14 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 def make_schedule(recipe: Recipe) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning-rate schedule of a recipe."""
-    first, last = recipe.learning_rate, recipe.end_learning_rate
+    first, last = recipe.learning_rate, recipe.final_learning_rate
+    steps, warmup = recipe.steps, recipe.warmup_steps
     if recipe.schedule == "poly":
-        return PolynomialDecay(first, recipe.steps, end=last, warmup=recipe.warmup)
+        return PolynomialDecay(first, steps, end=last, warmup=warmup)
     return keras.optimizers.schedules.CosineDecay(
-        0.0 if recipe.warmup else first,
-        max(recipe.steps - recipe.warmup, 1),
+        0.0 if warmup else first,
+        steps - warmup,
         alpha=last / first,
-        warmup_target=first if recipe.warmup else None,
-        warmup_steps=recipe.warmup,
+        warmup_target=first if warmup else None,
+        warmup_steps=warmup,
     )
-
-
-def freeze(model: keras.Model, until: str | None, batch_norm: bool) -> None:
-    """Freezes layers; layers that are already frozen stay frozen.
-
-    Args:
-        model: Model of `keras_deeplab.build`.
-        until: `Recipe.freeze`.
-        batch_norm: Whether to freeze all batch norm layers.
-    """
-    stages = STAGES if until in (None, "backbone") else STAGES[: STAGES.index(until) + 1]
-    frozen = () if until is None else tuple(f"{BACKBONE}{stage}" for stage in stages)
-    for layer in model.layers:
-        is_norm = isinstance(layer, keras.layers.BatchNormalization)
-        if layer.name.startswith(frozen) or (batch_norm and is_norm):
-            layer.trainable = False

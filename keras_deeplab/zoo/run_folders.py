@@ -37,9 +37,9 @@ def check_version(record: Record, folder: StrPath) -> None:
         )
 
 
-def run_record(metadata: ModelMetadata, **notes: typing.Any) -> Record:
-    """What `run.json` holds: the model's metadata, and what else is noted of its training."""
-    return {"version": RUN_VERSION, **metadata.to_json(), **notes}
+def run_record(metadata: ModelMetadata | None, **notes: typing.Any) -> Record:
+    """What `run.json` holds: the model's metadata, if any, and what is noted of its training."""
+    return {"version": RUN_VERSION, **(metadata.to_json() if metadata else {}), **notes}
 
 
 def run_metadata(record: Record, folder: StrPath) -> ModelMetadata:

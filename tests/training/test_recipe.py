@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from reference import golden
-from tiny import blocks, tiny_model
+from tiny import blocks, tiny_model, with_statistics
 
 import keras_deeplab as kd
 from keras_deeplab.training.recipe import RECIPES, make_schedule
@@ -19,8 +19,8 @@ def batch(count=2, size=32):
 
 
 def trained(recipe, batches, eager=True):
-    """The tiny network before and after some batches: dicts of arrays by path."""
-    model = tiny_model(dropout=0.0)
+    """The tiny network, trained before, before and after some batches: arrays by path."""
+    model = with_statistics(tiny_model(dropout=0.0))
     before = weights(model)
     kd.compile_for_training(model, recipe)
     model.run_eagerly = eager  # compiling takes longer than a few steps
@@ -47,6 +47,9 @@ def test_bad_recipes_are_named():
         ({"end_learning_rate": -1e-4}, "end_learning_rate must be 0 or more"),
         ({"weight_decay": -1e-4}, "weight_decay must be 0 or more"),
         ({"warmup": -1}, "warmup must be 0 or more"),
+        ({"warmup": 2.5}, "whole steps or a share below 1, got 2.5"),
+        ({"warmup": 100, "steps": 100}, "warmup must be shorter than the 100 steps, got 100"),
+        ({"learning_rate": 5e-5, "end_learning_rate": 1e-4}, "0.0001 .*--lr.*the rate would rise"),
         ({"scale_range": (2.0, 0.5)}, "in ascending order"),
         ({"ema": 1.0}, "strictly between 0 and 1, got 1.0"),
         ({"clip_norm": 0}, "positive, got 0"),
@@ -71,7 +74,7 @@ def test_what_ohem_keeps_reaches_the_loss():
 def test_the_published_recipe_is_what_the_reference_states():
     """mmsegmentation: schedule_80k, models/deeplabv3plus_r50-d8, 4 GPUs with 4 samples."""
     stated = {"steps": 80_000, "batch_size": 16, "learning_rate": 0.01, "end_learning_rate": 1e-4}
-    assert dataclasses.asdict(RECIPES["published_80k"]).items() >= stated.items()
+    assert RECIPES["published_80k"].resolved().items() >= stated.items()
     model = tiny_model()
     kd.compile_for_training(model, "published_80k")
     assert (model.optimizer.momentum, model.optimizer.l2) == (0.9, 5e-4)
@@ -95,6 +98,19 @@ def test_cosine_after_a_warm_up():
         assert float(schedule(step)) == pytest.approx(expected, rel=1e-5)
     quarter = 0.002 + 0.018 * (1 + math.cos(math.pi / 4)) / 2
     assert float(schedule(35)) == pytest.approx(quarter, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["poly", "cosine"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_rates_and_warm_up_scale_with_what_is_given(name, schedule):
+    given = {"learning_rate": 5e-5, "steps": 100, "schedule": schedule}
+    recipe = dataclasses.replace(RECIPES[name], **given)
+    rates = [float(make_schedule(recipe)(step)) for step in range(101)]
+    warm = 0 if name == "published_80k" else 5
+    assert rates[-1] == pytest.approx(5e-7) and max(rates) == pytest.approx(5e-5, rel=0.05)
+    assert abs(np.argmax(rates) - warm) <= 1
+    assert np.all(np.diff(rates[warm:]) < 0) and np.all(np.diff(rates[:warm]) > 0)
+    assert (rates[0] < 5e-5 / 4) == bool(warm)
 
 
 def test_frozen_layers_do_not_move():

@@ -118,4 +118,7 @@ def test_a_batch_of_one_trains_with_frozen_batch_norm(tmp_path):
     with pytest.raises(ValueError, match="leaves batch norm one image"):
         kd.train(model, dataset, recipe=recipe, output=tmp_path / "run", classes=TABLE)
     recipe = dataclasses.replace(recipe, freeze_batch_norm=True)
+    with pytest.raises(ValueError, match="no batch norm of the model was trained"):
+        kd.train(model, dataset, recipe=recipe, output=tmp_path / "run", classes=TABLE)
+    tiny.with_statistics(model)
     kd.train(model, dataset, recipe=recipe, output=tmp_path / "run", classes=TABLE)

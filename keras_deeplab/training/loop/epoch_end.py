@@ -38,7 +38,8 @@ class Patience(keras.callbacks.Callback):
         return self.patience is not None and self.history.since_best() >= self.patience
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.model.stop_training = self.is_over()
+        if self.is_over():  # else another callback may have set it
+            self.model.stop_training = True
 
 
 def end_epoch(model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:

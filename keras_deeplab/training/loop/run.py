@@ -29,11 +29,11 @@ from keras_deeplab.training.loop.history import Row
 from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.loop.progress import ProgressBar
 from keras_deeplab.training.loop.run_folder import RunFolder
+from keras_deeplab.training.loop.start import check_start
 from keras_deeplab.training.loop.tensorboard import TensorBoardLog
-from keras_deeplab.training.recipe import Recipe, compile_for_training, get_recipe
-from keras_deeplab.zoo.run_folders import Record, run_record
-
-IMAGE_POOL_NORM = "decode_head-image_pool-1-bn"
+from keras_deeplab.training.recipe import Recipe, compile_frozen, get_recipe
+from keras_deeplab.zoo.metadata import ModelMetadata
+from keras_deeplab.zoo.run_folders import run_record
 
 
 def train(
@@ -67,9 +67,10 @@ def train(
         validation: Dataset whose mIoU selects the best weights, or `None` for no best weights.
         validate_every: Steps between validations.
         save_every: Steps between saves of `last.weights.h5`.
-        resume: Whether to continue the run in `output`, exactly where it was last saved.
+        resume: Whether to continue the run in `output`, exactly where it was last saved. Recipe and
+            model must be those of the run; the weights that the model has do not matter.
         callbacks: Further Keras callbacks. An epoch ends at every validation; the `loss` in the
-            logs is that of the last batch.
+            logs is that of the last batch. `model.stop_training = True` ends the run.
         notes: Further JSON-serialisable values to note in `run.json`.
 
     Returns:
@@ -79,8 +80,9 @@ def train(
 
     Raises:
         ValueError: When there is one class only; when batch norm would see a single value; when
-            `output` contains a run and `resume` is false, or there is no run to
-            resume.
+            the recipe would freeze random weights, or has `patience` without `validation`; when
+            `output` contains a run and `resume` is false, or there is no run to resume, or one
+            with another recipe or model.
         NonFinite: When the loss or a weight becomes NaN or infinite; names the step.
         Interrupted: After SIGTERM or Ctrl-C; a `KeyboardInterrupt`.
         ConnectionError: When another worker is lost.
@@ -92,10 +94,14 @@ def train(
             f"One class, {classes.names[0]!r}: softmax has nothing to decide between. Add a class "
             "for everything else, such as background."
         )
-    compile_for_training(model, recipe)
-    record = _describe_run(model, classes, recipe, notes or {})
+    metadata = _trained_metadata(model, classes, recipe)
+    record = run_record(metadata, recipe=dataclasses.asdict(recipe), **(notes or {}))
+    validated = validation is not None
+    frozen = check_start(model, recipe, output, record, resume=resume, validated=validated)
+    compile_frozen(model, recipe, frozen)
+    if metadata is not None:
+        model.metadata = metadata
     strategy = strategy_of(model)
-    _check_batch(model, recipe.batch_size, strategy)
     chief = is_chief(strategy)
     if worker_share(strategy) != (1, 0):
         patch_fit(model)
@@ -107,7 +113,6 @@ def train(
             interruption=interruption,
             record=record,
         )
-        _check_folder(folder, resume)
         folder.remove_leftovers()
         start = folder.restore(model) if resume else 0
         if chief:
@@ -125,20 +130,21 @@ def train(
                 )
                 bar = ProgressBar(recipe.steps, start)
                 run_callbacks += [stack.enter_context(contextlib.closing(c)) for c in (events, bar)]
+            model.stop_training = False
             if folder.validation_due:
                 end_epoch(model, run_callbacks)
             for first, epochs, length in fit_segments(start, recipe.steps, validate_every):
-                if patience.is_over():
+                if model.stop_training or patience.is_over():
                     break
                 _fit(model, dataset, recipe, first, epochs, length, run_callbacks)
     base_optimizer(model).finalize_variable_values(model.trainable_variables)
     return folder.history.rows
 
 
-def _describe_run(
-    model: keras.Model, classes: ClassTable, recipe: Recipe, notes: Mapping[str, Any]
-) -> Record | None:
-    """Sets the metadata of a model to train; returns the record of its run.
+def _trained_metadata(
+    model: keras.Model, classes: ClassTable, recipe: Recipe
+) -> ModelMetadata | None:
+    """Metadata of a model after its training.
 
     `None` for a model that `build` did not make, which `load` could not build again.
     """
@@ -147,35 +153,7 @@ def _describe_run(
         return None
     if metadata.classes != classes:
         metadata = metadata.with_classes(classes)
-    model.metadata = dataclasses.replace(metadata, name=None, licence=None, tile_size=recipe.crop)
-    return run_record(model.metadata, recipe=dataclasses.asdict(recipe), **notes)
-
-
-def _check_batch(model: keras.Model, batch_size: int, strategy: Any) -> None:
-    """Refuses batches whose statistics are those of a single value.
-
-    The batch norm after image pooling sees one value per channel and sample. PyTorch refuses such a
-    batch ("Expected more than 1 value per channel when training").
-    """
-    norm = next((layer for layer in model.layers if layer.name == IMAGE_POOL_NORM), None)
-    if norm is None or not norm.trainable:
-        return
-    replicas = 1 if strategy is None or norm.synchronized else strategy.num_replicas_in_sync
-    if batch_size // replicas < 2:
-        raise InputError(
-            f"A batch of {batch_size} leaves batch norm one image: after image pooling its "
-            "statistics are those of a single value, which ruins the network. Use a batch size of "
-            "2 or more per device, or freeze batch norm (freeze_batch_norm=True, --freeze-bn)."
-        )
-
-
-def _check_folder(folder: RunFolder, resume: bool) -> None:
-    if resume != folder.last.exists():
-        raise InputError(
-            f"Cannot resume {folder.folder}: {folder.last.name} is missing."
-            if resume
-            else f"{folder.folder} already contains a run: resume it or choose another folder."
-        )
+    return dataclasses.replace(metadata, name=None, licence=None, tile_size=recipe.crop)
 
 
 def _fit(

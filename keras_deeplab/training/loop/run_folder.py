@@ -6,6 +6,7 @@ average of a run without validation, `history.csv` a row per interval of steps, 
 its plot. Other modules write `check_image.tif` and TensorBoard's events.
 """
 
+import json
 import math
 import os
 import pathlib
@@ -15,15 +16,18 @@ import h5py
 import keras
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import atomic_write, write_json
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
+from keras_deeplab.training.freezing import frozen_layers
 from keras_deeplab.training.loop.averaging import averaged_weights, base_optimizer
 from keras_deeplab.training.loop.history import History, plot_history
 from keras_deeplab.training.loop.interruption import Interruption
 from keras_deeplab.training.recipe import strategy_scope
 from keras_deeplab.zoo.run_folders import CHECK_IMAGE, RUN_RECORD, Record
 
-STATE = "run_state"  # group in last.weights.h5 for state that Keras does not save
+LAST = "last.weights.h5"
+STATE = "run_state"  # group in it for state that Keras does not save
 OVERFLOWS = 50  # consecutive steps that may overflow float16 before the run fails
 
 
@@ -73,7 +77,7 @@ class RunFolder(keras.callbacks.Callback):
     @property
     def last(self) -> pathlib.Path:
         """File from which the run can be resumed."""
-        return self.folder / "last.weights.h5"
+        return self.folder / LAST
 
     def restore(self, model: keras.Model) -> int:
         """Restores the state in `last.weights.h5`; returns the number of steps done."""
@@ -190,6 +194,7 @@ class RunFolder(keras.callbacks.Callback):
                     losses=np.array(self._losses),
                     overflows=self._overflows,
                     validation_due=self.validation_due,
+                    frozen=json.dumps(frozen_layers(self.model)),
                 )
                 for layer in _random_layers(self.model):
                     # Position in the random sequence of dropout.
@@ -201,6 +206,21 @@ class RunFolder(keras.callbacks.Callback):
         rate = float(self.model.optimizer.learning_rate)
         self.history.add(self.step, sum(self._losses) / len(self._losses), rate)
         self._losses = []
+
+
+def saved_frozen(last: pathlib.Path) -> set[str]:
+    """Names of the layers that were frozen in the run that a `last.weights.h5` is of.
+
+    They cannot be told from its weights: those of a fresh head are trained by then.
+    """
+    with h5py.File(last) as file:
+        frozen = file[STATE].attrs.get("frozen")
+    if frozen is None:
+        raise InputError(
+            f"{last} was saved by an earlier version of keras_deeplab, which froze other layers. "
+            "Start a new run with --init from its weights."
+        )
+    return set(json.loads(frozen))
 
 
 def _random_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import pathlib
 import shlex
 import typing
@@ -10,11 +11,11 @@ from collections.abc import Mapping
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.source import DataSource
 from keras_deeplab.training.loop.provenance import data_record, environment, git_revision
-from keras_deeplab.zoo.metadata import ModelMetadata
-from keras_deeplab.zoo.run_folders import RUN_RECORD, Record, check_version, read_run, run_record
+from keras_deeplab.training.recipe import Recipe
+from keras_deeplab.zoo.run_folders import RUN_RECORD, Record, check_version, read_run
 
 Sources = Mapping[str, DataSource | None]
-COMPARED = ("variant", "classes", "ignore", "bands", "value_range", "recipe", "settings")
+COMPARED = ("variant", "classes", "ignore", "bands", "value_range")
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -36,9 +37,9 @@ def run_notes(
         command: The command line, as a list.
         repeated: Record of the run that this one repeats, or `None`; other data is warned of.
     """
-    data = _hashes(sources)
+    data = hashes(sources)
     if repeated is not None:
-        _warn_of_other_data(repeated, data, "the run to repeat")
+        warn_of_other_data(repeated, data, "the run to repeat")
     return {
         "settings": dict(settings),
         "command": shlex.join(command),
@@ -49,38 +50,50 @@ def run_notes(
     }
 
 
-def check_resumed(
-    output: pathlib.Path,
-    sources: Sources,
-    metadata: ModelMetadata,
-    *,
-    recipe: Mapping[str, typing.Any],
-    settings: Mapping[str, typing.Any],
-) -> None:
-    """Raises a `ValueError` unless a run can be resumed with these; warns of other data."""
+def check_resumed(output: str | os.PathLike[str], record: Record) -> None:
+    """Raises a `ValueError` unless the run in a folder can be resumed with another record.
+
+    Compared are recipe, model and, if the record has them, settings.
+    """
     noted = read_run(output)
     check_version(noted, output)
-    here = _comparable(run_record(metadata, recipe=recipe, settings=settings))
-    there = _comparable(noted)
-    changed = [key for key in COMPARED if here[key] != there[key]]
+    there, here = _comparable(noted), _comparable(record)
+    changed = [key for key in here if here[key] != there.get(key)]
     if changed:
         raise InputError(
-            f"--resume with other options than {output / RUN_RECORD}: "
-            + "; ".join(f"{key}: {there[key]} there, {here[key]} here" for key in changed)
+            f"Cannot resume with other options than {pathlib.Path(output) / RUN_RECORD}: "
+            + "; ".join(f"{key}: {there.get(key)} there, {here[key]} here" for key in changed)
         )
-    _warn_of_other_data(noted, _hashes(sources), str(output))
 
 
 def _comparable(record: Record) -> Record:
     record = json.loads(json.dumps(record))  # as read from a file
-    return {key: {**record, **record["input"]}.get(key) for key in COMPARED}
+    model = {**record, **record.get("input", {})}
+    return {
+        **{key: model[key] for key in COMPARED if key in model},
+        **noted_recipe(record).resolved(),
+        **record.get("settings", {}),
+    }
 
 
-def _hashes(sources: Sources) -> dict[str, typing.Any]:
+def noted_recipe(record: Record) -> Recipe:
+    """The recipe of a run record; a `ValueError` when this version has no such recipe."""
+    try:
+        return Recipe(**record["recipe"])
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(
+            f"{RUN_RECORD} notes a recipe that this version of keras_deeplab does not accept: "
+            f"{error} Start a new run with --init from its weights."
+        ) from error
+
+
+def hashes(sources: Sources) -> dict[str, typing.Any]:
+    """Number, size and hash of the files of each source."""
     return {name: data_record(source.files()) for name, source in sources.items() if source}
 
 
-def _warn_of_other_data(noted: Record, data: Mapping[str, typing.Any], run: str) -> None:
+def warn_of_other_data(noted: Record, data: Mapping[str, typing.Any], run: str) -> None:
+    """Warns when files are not those that a record notes."""
     for name in data:
         if data[name] != noted.get("data", {}).get(name):
             logger.warning("The %s files are not those of %s.", name, run)

@@ -142,7 +142,11 @@ def test_the_command_goes_through_sigterm_and_a_full_disk(labelled_folder, tmp_p
     assert last.read_bytes() == saved and not list(cut.glob(".*"))
 
     said = finish(train(labelled_folder, cut, "--resume", "--steps", 21), status=1)
-    assert "other options" in said and "'steps': 20" in said and last.read_bytes() == saved
+    assert (
+        "other options" in said
+        and "steps: 20 there, 21 here" in said
+        and last.read_bytes() == saved
+    )
 
     finish(train(labelled_folder, cut, "--resume"))
     command = ("-m", "keras_deeplab.commands", "train", "--from-run", cut, "--output", again)

@@ -1,4 +1,6 @@
 import csv
+import dataclasses
+import json
 import os
 import signal
 
@@ -6,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from tiny import blocks, tiny_model
+from tiny import blocks, tiny_model, with_statistics
 
 import keras_deeplab as kd
 from keras_deeplab.training.loop.interruption import Interrupted
@@ -202,14 +204,99 @@ def test_the_averages_are_validated_and_published(tmp_path):
 
 def test_patience_ends_a_run_and_lives_through_a_resume(tmp_path):
     # Nothing changes, and so neither does the score.
-    still = {"learning_rate": 1e-12, "end_learning_rate": 1e-12, "freeze_batch_norm": True}
+    still = {"learning_rate": 1e-12, "freeze_batch_norm": True}
     recipe = kd.Recipe(**PLAIN, **still, patience=2)
-    run(tmp_path, recipe=recipe, validate_every=2)
+    run(tmp_path, recipe=recipe, validate_every=2, model=with_statistics(tiny_model()))
     history = read_history(tmp_path)
     assert [row["step"] for row in history] == ["2", "4", "6"]
     assert len({row["val_miou"] for row in history}) == 1
     run(tmp_path, recipe=recipe, validate_every=2, resume=True)
     assert read_history(tmp_path) == history
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops the run at the end of an epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, None])
+def test_a_callback_stops_a_run(tmp_path, number):
+    """After a batch or an epoch of any call of `fit`."""
+    model, recipe = tiny_model(), kd.Recipe(**{**PLAIN, "steps": 5})
+    stop = At(number, lambda: setattr(model, "stop_training", True)) if number else Stop()
+    run(tmp_path, model=model, recipe=recipe, validate_every=2, callbacks=[stop])
+    assert saved_step(tmp_path) == (number or 2)
+    run(tmp_path, model=model, recipe=recipe, validate_every=2, resume=True)
+    assert saved_step(tmp_path) == 5
+
+
+def test_patience_without_validation_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"patience=5 \(--patience\) needs validation images"):
+        run(tmp_path / "run", validation=None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_resumed_with_its_own_recipe_only(tmp_path):
+    with pytest.raises(Failure):
+        run(tmp_path, callbacks=[At(3, fail)])
+    last = (tmp_path / "last.weights.h5").read_bytes()
+    other = dataclasses.replace(RECIPE, optimizer="sgd", learning_rate=0.02)
+    message = r"run\.json: optimizer: adamw there, sgd here; learning_rate: 0\.01 there, 0\.02 here"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, resume=True, recipe=other)
+    # The same numbers, said differently.
+    same = dataclasses.replace(RECIPE, end_learning_rate=1e-4, scale_range=[0.5, 2.0])
+    with pytest.raises(Failure):
+        run(tmp_path, resume=True, recipe=same, callbacks=[At(1, fail)])
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["recipe"]["momentum"] = 0.9
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"run\.json notes a recipe.*'momentum'"):
+        run(tmp_path, resume=True)
+    assert (tmp_path / "last.weights.h5").read_bytes() == last
+
+
+def test_what_a_run_froze_stays_frozen(tmp_path):
+    """Also when it is resumed with other weights: those of the fresh norm are trained by then."""
+    recipe = kd.Recipe(**{**PLAIN, "steps": 6}, optimizer="adamw", freeze_batch_norm=True)
+
+    def model():
+        return with_statistics(tiny_model(), "backbone-stem")
+
+    whole = tmp_path / "whole", run(tmp_path / "whole", recipe=recipe, model=model())
+    with pytest.raises(Failure):
+        run(tmp_path / "cut", recipe=recipe, model=model(), callbacks=[At(3, fail)])
+    resumed = tiny_model()
+    weights = run(tmp_path / "cut", recipe=recipe, model=resumed, resume=True)
+    assert_same(tmp_path / "cut", weights, whole)
+    assert not resumed.get_layer("backbone-stem-bn").trainable
+    assert np.any(resumed.get_layer("backbone-layer1-bn").moving_mean)
+
+
+def test_a_run_of_an_earlier_version_is_not_resumed(tmp_path):
+    recipe = kd.Recipe(**{**PLAIN, "steps": 4})
+    with pytest.raises(Failure):
+        run(tmp_path, recipe=recipe, callbacks=[At(3, fail)])
+    with h5py.File(tmp_path / "last.weights.h5", "a") as file:
+        del file["run_state"].attrs["frozen"]
+    with pytest.raises(ValueError, match="saved by an earlier version"):
+        run(tmp_path, recipe=recipe, resume=True)
+
+
+def test_rows_are_numbers_also_after_a_resume(tmp_path):
+    options = {"recipe": kd.Recipe(**PLAIN), "classes": ["dark", "bright"]}
+    options |= {"validation": blocks(2), "validate_every": 5, "save_every": 2}
+    whole = kd.train(tiny_model(), blocks(), output=tmp_path / "whole", **options)
+    cut = {"output": tmp_path / "cut", **options}
+    with pytest.raises(Failure):
+        kd.train(tiny_model(), blocks(), callbacks=[At(7, fail)], **cut)
+    rows = kd.train(tiny_model(), blocks(), resume=True, **cut)
+    assert rows == whole
+    for row in rows:
+        step, *numbers = row.values()
+        assert type(step) is int and all(type(n) in (float, type(None)) for n in numbers)
 
 
 @pytest.mark.parametrize(
