@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.training.distributed.updates import LossScaleOptimizer
 from keras_deeplab.training.losses import make_loss
 from keras_deeplab.training.optimizers import AdamW, PolynomialDecay, SGDWithL2
 
@@ -37,7 +38,7 @@ class Recipe:
         warmup: Steps of the linear warm-up from 0.
         weight_decay: L2 factor of SGD, decoupled weight decay of AdamW.
         backbone_lr_factor: Factor on the learning rate of the backbone.
-        clip_norm: Maximum global norm of the gradients per device, or `None`.
+        clip_norm: Maximum global norm of the gradient of an update, or `None`.
         accumulate: Batches whose gradients are averaged for one update. Steps, warm-up and
             moving averages still count batches.
         ema: Momentum of the moving average of the weights that is validated and published, for
@@ -179,8 +180,11 @@ def compile_for_training(model: keras.Model, recipe: Recipe | str) -> keras.Mode
         loss = make_loss(
             recipe.loss, class_weights=recipe.class_weights, divide_by=recipe.divide_by
         )
+        optimizer = make_optimizer(recipe)
+        if model.dtype_policy.name == "mixed_float16":
+            optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         # XLA would bypass the convolutions of oneDNN, which are faster on CPUs.
-        model.compile(make_optimizer(recipe), loss, jit_compile=False)
+        model.compile(optimizer, loss, jit_compile=False)
     return model
 
 
