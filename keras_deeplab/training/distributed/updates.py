@@ -67,8 +67,13 @@ def _merged() -> bool:
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """Keras's loss scaling for float16, which skips a step when the gradients overflow.
 
-    Keras looks at the gradients of the first replica, and of each worker on its own.
+    Keras looks at the gradients of the first replica, and of each worker on its own. It adds its
+    variables once more when it is built again.
     """
+
+    def build(self, var_list: list[Any]) -> None:
+        if not self.built:
+            super().build(var_list)
 
     def check_finite(self, grads: list[Any]) -> Any:
         overflows = keras.ops.logical_not(super().check_finite(grads))

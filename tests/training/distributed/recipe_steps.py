@@ -34,8 +34,9 @@ CASES = {
         **{"accumulate": 2, "clip_norm": 0.02, "ema": 0.5, "backbone_lr_factor": 0.1},
     },
     "accumulate": {"accumulate": 2, "clip_norm": 0.02, "ema": 0.5},
-    # Dtype policy of the case; its second batch overflows on the second device.
+    # Dtype policy of the cases; their second batch overflows on the second device.
     "mixed_float16": {"freeze_batch_norm": True, "clip_norm": 0.02},
+    "mixed_float16, accumulated": {"freeze_batch_norm": True, "accumulate": 2},
 }
 OF_WORKERS = ("accumulate", "mixed_float16")
 
@@ -60,7 +61,8 @@ def steps(name, strategy):
         on_train_batch_begin=lambda batch, logs: model.reset_metrics(),
         on_train_batch_end=lambda batch, logs: losses.append(float(logs["loss"])),
     )
-    keras.config.set_dtype_policy("mixed_float16" if name == "mixed_float16" else "float32")
+    float16 = name.startswith("mixed_float16")
+    keras.config.set_dtype_policy("mixed_float16" if float16 else "float32")
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         model = tiny_model(3, dropout=0.0, sync_batch_norm=True)
         kd.compile_for_training(model, kd.Recipe(**{**BASE, **CASES[name]}))
@@ -69,7 +71,7 @@ def steps(name, strategy):
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         patch_fit(model)
     model.optimizer.finalize_variable_values = lambda variables: None  # keep weights and averages
-    data = distributed(strategy, lambda *share: batches(*share, name == "mixed_float16"))
+    data = distributed(strategy, lambda *share: batches(*share, float16))
     model.fit(data, steps_per_epoch=STEPS, shuffle=False, verbose=0, callbacks=[watch])
     found = {"losses": np.array(losses)}
     for index, variable in enumerate(model.variables + model.optimizer.variables):
