@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.replicas import gather_over_replicas, sum_over_replicas
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.training.region_losses import DiceLoss, LovaszSoftmax, Tensor
 
@@ -83,7 +84,7 @@ class OhemCrossentropy(SegmentationCrossentropy):
     Follows `OHEMPixelSampler` of mmsegmentation. Sort the label probabilities of the valid pixels
     in ascending order and let `p` be the one at index `min_kept * N` (the last one when there are
     fewer). Valid pixels below `max(threshold, p)` are hard; all others count as 0 in the average.
-    Under `tf.distribute` every replica selects among its own pixels, as each GPU of the reference.
+    Under `tf.distribute` the pixels are those of all replicas.
 
     Args:
         threshold: Label probability in [0, 1] below which a pixel is hard.
@@ -111,13 +112,15 @@ class OhemCrossentropy(SegmentationCrossentropy):
     def pixel_losses(self, labels: Tensor, valid: Tensor, logits: Tensor) -> Tensor:
         losses = super().pixel_losses(labels, valid, logits)
         probabilities = keras.ops.exp(-keras.ops.stop_gradient(losses))
-        probabilities = keras.ops.where(valid, probabilities, float("inf"))  # sorted last
+        probabilities = keras.ops.where(valid, probabilities, 2.0)  # sorted last
+        all_pixels = gather_over_replicas(probabilities)
         images, height, width = keras.ops.shape(labels)
         kept = self.min_kept
         if kept is None:
             kept = keras.ops.cast(OHEM_SHARE * keras.ops.cast(height * width, "float32"), "int32")
-        index = keras.ops.minimum(kept * images, keras.ops.count_nonzero(valid) - 1)
-        ranked = keras.ops.sort(keras.ops.reshape(probabilities, (-1,)))
+        kept *= all_pixels.shape[0] * images
+        ranked = keras.ops.sort(keras.ops.reshape(all_pixels, (-1,)))
+        index = keras.ops.minimum(kept, keras.ops.count_nonzero(ranked < 2.0) - 1)
         last_kept = keras.ops.take(ranked, keras.ops.maximum(index, 0))
         hard = probabilities < keras.ops.maximum(last_kept, self.threshold)
         return keras.ops.where(hard, losses, 0.0)
@@ -278,15 +281,4 @@ def _pixels_per_valid_one(valid: Tensor) -> Tensor:
     """All pixels over valid pixels: turns a mean over all pixels into one over valid pixels."""
     count = keras.ops.cast(keras.ops.count_nonzero(valid), "float32")
     pixels = keras.ops.cast(keras.ops.size(valid), "float32")
-    return keras.ops.divide_no_nan(pixels, _mean_over_replicas(count))
-
-
-def _mean_over_replicas(count: Tensor) -> Tensor:
-    """Mean of a count over the replicas of `tf.distribute`; the count itself on one device."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            return context.all_reduce(tf.distribute.ReduceOp.MEAN, count)
-    return count
+    return keras.ops.divide_no_nan(*sum_over_replicas([pixels, count]))

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_deeplab.training.distributed.updates import OverReplicas
+
 
 @keras.saving.register_keras_serializable("keras_deeplab")
 class PolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -67,7 +69,7 @@ class _RateFactors(keras.optimizers.Optimizer):
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
-class SGDWithL2(_RateFactors, keras.optimizers.SGD):
+class SGDWithL2(_RateFactors, OverReplicas, keras.optimizers.SGD):
     """PyTorch's SGD: `g += l2 * w; v = momentum * v + g; w -= rate * v`, for every parameter.
 
     Keras's `weight_decay` shrinks the variables outside of the momentum, which is about ten times
@@ -108,7 +110,7 @@ class SGDWithL2(_RateFactors, keras.optimizers.SGD):
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
-class AdamW(_RateFactors, keras.optimizers.AdamW):
+class AdamW(_RateFactors, OverReplicas, keras.optimizers.AdamW):
     """Keras's AdamW with learning rates, and therefore decays, that differ between layers.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.training.distributed.updates import LossScaleOptimizer
 from keras_deeplab.training.freezing import (
     BACKBONE,
     STAGES,
@@ -45,7 +46,7 @@ class Recipe:
         warmup: Steps of the linear warm-up from 0; below 1 their share of all steps.
         weight_decay: L2 factor of SGD, decoupled weight decay of AdamW.
         backbone_lr_factor: Factor on the learning rate of the backbone.
-        clip_norm: Maximum global norm of the gradients per device, or `None`.
+        clip_norm: Maximum global norm of the gradient of an update, or `None`.
         accumulate: Batches whose gradients are averaged for one update. Steps, warm-up and
             moving averages still count batches.
         ema: Momentum of the moving average of the weights that is validated and published, for
@@ -247,8 +248,11 @@ def compile_frozen(model: keras.Model, recipe: Recipe, frozen: Collection[str]) 
             divide_by=recipe.divide_by,
             ohem_min_kept=recipe.ohem_min_kept,
         )
+        optimizer = make_optimizer(recipe)
+        if model.dtype_policy.name == "mixed_float16":
+            optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         # XLA would bypass the convolutions of oneDNN, which are faster on CPUs.
-        model.compile(make_optimizer(recipe), loss, jit_compile=False)
+        model.compile(optimizer, loss, jit_compile=False)
     return model
 
 

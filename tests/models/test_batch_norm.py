@@ -82,24 +82,48 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import numpy as np
-from models.test_batch_norm import X, layer
+from models.test_batch_norm import BETA, GAMMA, KEPT, MEAN, VARIANCE, X, layer
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
     norm = layer(synchronized=True)
-halves = strategy.experimental_distribute_values_from_function(
-    lambda context: tf.constant(X[[context.replica_id_in_sync_group]])
-)
-step = tf.function(lambda x: norm(x, training=True))
-parts = strategy.experimental_local_results(strategy.run(step, args=(halves,)))
 alone = layer(synchronized=True)
-np.testing.assert_allclose(np.concatenate(parts), alone(X, training=True), atol=1e-5)
-for ours, theirs in zip(norm.get_weights(), alone.get_weights(), strict=True):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+slopes = np.random.default_rng(1).standard_normal(X.shape).astype("f")
+
+def both(norm, x, slope):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = norm(x, training=True)
+    return outputs, tape.gradient(outputs, x, slope)
+
+def halves(array):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(array[[context.replica_id_in_sync_group]])
+    )
+
+for offset in (0, 300):  # the second is 100 to 300 times the standard deviation
+    x = X + np.float32(offset)
+    for each in (norm, alone):
+        each.set_weights([GAMMA, BETA, MEAN, VARIANCE])
+    shared = strategy.run(
+        tf.function(lambda x, slope: both(norm, x, slope)), args=(halves(x), halves(slopes))
+    )
+    for ours, theirs in zip(shared, both(alone, tf.constant(x), slopes), strict=True):
+        parts = strategy.experimental_local_results(ours)
+        np.testing.assert_allclose(np.concatenate(parts), theirs, atol=1e-5 + 1e-6 * offset)
+    for ours, theirs in zip(norm.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    variance = x.astype("float64").var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(
+        norm.moving_variance, KEPT * VARIANCE + (1 - KEPT) * variance, rtol=1e-5
+    )
 """
 
 
 def test_replicas_share_the_statistics_of_the_global_batch():
-    """In a process of its own: logical devices must be set up before TensorFlow starts."""
+    """Outputs, gradients and moving statistics, also where the mean hides the variance.
+
+    In a process of its own: logical devices must be set up before TensorFlow starts.
+    """
     tests = pathlib.Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", TWO_REPLICAS], cwd=tests, check=True)

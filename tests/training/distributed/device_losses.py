@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_deeplab.training.losses import make_loss
+from keras_deeplab.training.losses import OhemCrossentropy, make_loss
 
 SPECS = ({"crossentropy": 1}, {"focal": 1}, {"crossentropy": 1, "dice": 2, "lovasz": 3})
 
@@ -23,6 +23,7 @@ def losses_and_slopes(labels, logits):
         for spec in SPECS
         for divide_by in ("all", "valid")
     ]
+    losses.append(OhemCrossentropy(threshold=0.1, min_kept=10))
     with tf.GradientTape() as tape:
         tape.watch(logits)
         values = tf.stack([loss(labels, logits) for loss in losses])

@@ -127,8 +127,8 @@ def outputs(processes, timeout=600):
 def assert_same_training(model, losses, result):
     """Losses and weights, the `findings` of devices, equal those of one device but for rounding.
 
-    Synchronised variances are differences of sums, in which rounding counts more: up to 1.5e-5 in
-    variants, by the kernels of the processor. What is not shared differs by 1e-2.
+    The steps of variants magnify rounding to 1.2e-5, more with other kernels of the processor. What
+    is not shared differs by 1e-2.
     """
     np.testing.assert_allclose(result["losses"], losses, rtol=0, atol=1e-5)
     weights = weights_of(model)

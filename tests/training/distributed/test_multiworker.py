@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 from distributed_run import assert_same_training, outputs, start_script, train
+from recipe_steps import OF_WORKERS, arrays_of, assert_same_steps, steps
 
 from keras_deeplab.training.distributed.strategies import check_cluster
 from keras_deeplab.training.distributed.workers import environments
@@ -54,7 +55,24 @@ def assert_trained_as_one_device(paths, name):
         assert_same_training(model, losses, result)
         np.testing.assert_array_equal(result["shared"], result["alone"])
     for key in results[0].files:
-        np.testing.assert_array_equal(results[0][key], results[1][key], err_msg=key)
+        assert_same_but_for_alignment(*(result[key] for result in results), key)
+
+
+def assert_same_but_for_alignment(ours, theirs, key):
+    """Equal within a few float32 units in the last place of the largest value.
+
+    The workers apply the same gradients, but each computes its update by itself: Eigen's vector
+    loops round differently where the memory of an array is aligned differently. Shared sums are
+    exactly equal.
+    """
+    allowed = 4 * np.finfo("float32").eps * np.nanmax(np.abs(ours))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=allowed, err_msg=key)
+
+
+@pytest.mark.parametrize("name", OF_WORKERS)
+def test_steps_of_a_recipe_equal_one_device(workers, name):
+    for found in workers:
+        assert_same_steps(steps(name, None), arrays_of(np.load(found["saved"]), "workers", name))
 
 
 def test_training_equals_one_device(workers):

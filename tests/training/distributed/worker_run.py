@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from distributed_run import batches, findings, train
+from recipe_steps import OF_WORKERS, all_steps
 
 from keras_deeplab.training.distributed.multiworker_fit import patch_fit
 from keras_deeplab.training.distributed.strategies import (
@@ -79,7 +80,8 @@ def main(path):
     say("built", error_of_fit(model, strategy))
 
     model, losses, history = train(strategy)
-    np.savez(path, **findings(model, losses, history))
+    cases = all_steps(OF_WORKERS, {"workers": strategy})
+    np.savez(path, **findings(model, losses, history), **cases)
 
     def die(batch, logs=None):
         if batch == 1 and worker == 1:
