@@ -3,11 +3,12 @@
 TensorFlow computes a dilated convolution as a plain one of every phase: each `rate`-th row and
 column forms a small feature map. It first pads the features with `rate` zeros on every side, and
 keeps that copy for the gradient: at rate 36 on 32 x 32 features, eleven times the features
-themselves. But those zeros are one row around each phase, which a plain "same" convolution pads
-without storing them.
+themselves. Here only the features are kept: a full convolution cuts them into phases again for its
+gradient, and a depthwise one is a sum of shifted products.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,56 +17,162 @@ import keras
 DATA_FORMAT = "channels_last"
 MIN_PHASE = 3  # pixels; oneDNN has no fast gradient of a 3x3 kernel on a smaller feature map
 
+Shifts = dict[tuple[int, int], tuple[int, int]]  # of a kernel's taps, by row and column
 
-class _TrainedByPhases(keras.layers.Layer):
-    """Base of convolutions that TensorFlow trains phase by phase where they are dilated.
+
+class _TrainedInAnotherWay(keras.layers.Layer):
+    """Base of convolutions that TensorFlow trains in another way where they are dilated.
 
     Inference needs no gradient: it takes the plain dilated convolution, which is as fast there, and
     which other runtimes know.
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if not training or not _has_phases(self):
+        if not training or not _is_atrous(self):
             return super().call(inputs)
-        return self.activation(_by_phases(self._undilated, inputs, self))
+        import tensorflow as tf
 
-    def _undilated(self, inputs: Any) -> Any:
+        kernel = tf.cast(tf.convert_to_tensor(self.kernel), self.compute_dtype)
+        return self.activation(self._train(inputs, kernel, self.dilation_rate))
+
+    def _train(self, inputs: Any, kernel: Any, rates: tuple[int, int]) -> Any:
         raise NotImplementedError
 
 
 # Both classes have Keras's names because weights files address layers by class name.
 @keras.saving.register_keras_serializable("keras_deeplab")
-class Conv2D(_TrainedByPhases, keras.layers.Conv2D):
+class Conv2D(_TrainedInAnotherWay, keras.layers.Conv2D):
     """`keras.layers.Conv2D`; dilated, without bias, TensorFlow trains it phase by phase."""
 
-    def _undilated(self, inputs: Any) -> Any:
-        return keras.ops.conv(inputs, self.kernel, padding="same", data_format=DATA_FORMAT)
+    def _train(self, inputs: Any, kernel: Any, rates: tuple[int, int]) -> Any:
+        return _by_phases(inputs, kernel, rates)
 
 
 @keras.saving.register_keras_serializable("keras_deeplab")
-class DepthwiseConv2D(_TrainedByPhases, keras.layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D`; dilated, without bias, trained phase by phase."""
+class DepthwiseConv2D(_TrainedInAnotherWay, keras.layers.DepthwiseConv2D):
+    """`keras.layers.DepthwiseConv2D`; dilated, without bias, trained by shifted products."""
 
-    def _undilated(self, inputs: Any) -> Any:
-        return keras.ops.depthwise_conv(
-            inputs, self.kernel, padding="same", data_format=DATA_FORMAT
-        )
+    def _train(self, inputs: Any, kernel: Any, rates: tuple[int, int]) -> Any:
+        return _by_shifts(inputs, kernel, rates)
 
 
-def _has_phases(layer: Any) -> bool:
+def _is_atrous(layer: Any) -> bool:
     dilated = max(layer.dilation_rate) > 1 and layer.padding == "same" and not layer.use_bias
-    return dilated and layer.data_format == DATA_FORMAT and keras.backend.backend() == "tensorflow"
+    known = layer.data_format == DATA_FORMAT and getattr(layer, "depth_multiplier", 1) == 1
+    return dilated and known and keras.backend.backend() == "tensorflow"
 
 
-def _by_phases(convolve: Callable[[Any], Any], inputs: Any, layer: keras.layers.Layer) -> Any:
+def _by_phases(inputs: Any, kernel: Any, rates: tuple[int, int]) -> Any:
     """Applies a plain "same" convolution to each phase of `(N, H, W, C)`."""
     import tensorflow as tf
 
-    rates = layer.dilation_rate
-    size = tf.shape(inputs)[1:3]
-    padding = tf.maximum(-(-size // rates), MIN_PHASE) * rates - size
-    after = tf.stack([tf.zeros_like(padding), padding], axis=1)
-    phases = convolve(tf.space_to_batch(inputs, rates, after))
-    outputs = tf.batch_to_space(phases, rates, after)
-    outputs.set_shape((*inputs.shape[:3], phases.shape[3]))
+    def forward(inputs: Any, kernel: Any) -> Any:
+        size = tf.shape(inputs)[1:3]
+        padding = tf.maximum(-(-size // rates), MIN_PHASE) * rates - size
+        after = tf.stack([tf.zeros_like(padding), padding], axis=1)
+        phases = tf.space_to_batch(inputs, rates, after)
+        return tf.batch_to_space(tf.nn.conv2d(phases, kernel, 1, "SAME"), rates, after)
+
+    @tf.custom_gradient
+    def convolve(inputs: Any, kernel: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            with tf.control_dependencies([upstream]):  # else they would be cut early, and kept
+                again = tf.identity(inputs)
+            with tf.GradientTape() as tape:
+                tape.watch([again, kernel])
+                outputs = forward(again, kernel)  # not computed again: the gradient needs no output
+            return tape.gradient(outputs, [again, kernel], upstream)
+
+        return forward(inputs, kernel), gradient
+
+    outputs = convolve(inputs, kernel)
+    outputs.set_shape((*inputs.shape[:3], kernel.shape[3]))
     return outputs
+
+
+def _by_shifts(inputs: Any, kernel: Any, rates: tuple[int, int]) -> Any:
+    """The depthwise convolution of `(N, H, W, C)` as a sum of shifted products."""
+    import tensorflow as tf
+
+    shifts = _shifts(kernel.shape[:2], rates, inputs.shape[1:3])
+
+    @tf.custom_gradient
+    def convolve(inputs: Any, kernel: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            back = {tap: (-down, -right) for tap, (down, right) in shifts.items()}
+            return _sum_of_shifts(upstream, kernel, back), _taps(inputs, upstream, kernel, shifts)
+
+        return _sum_of_shifts(inputs, kernel, shifts), gradient
+
+    return convolve(inputs, kernel)
+
+
+def _shifts(sides: Sequence[int], rates: tuple[int, int], size: Sequence[int | None]) -> Shifts:
+    """Rows and columns from an output to the inputs of each tap, without taps that meet no input.
+
+    Args:
+        sides: Rows and columns of the kernel.
+        rates: Dilation rates.
+        size: Height and width of the features, `None` where unknown.
+    """
+    rows, columns = (
+        [(tap, tap * rate - (side - 1) * rate // 2) for tap in range(side)]
+        for side, rate in zip(sides, rates, strict=True)
+    )
+    return {
+        (row, column): (down, right)
+        for row, down in rows
+        for column, right in columns
+        if abs(down) < (size[0] or math.inf) and abs(right) < (size[1] or math.inf)
+    }
+
+
+def _sum_of_shifts(features: Any, kernel: Any, shifts: Shifts) -> Any:
+    """At every position the sum over the taps of the features there, times the tap's weights.
+
+    Summed in float32, as TensorFlow's own convolution does.
+    """
+    import tensorflow as tf
+
+    total = tf.zeros(tf.shape(features), tf.float32)
+    for (row, column), shift in shifts.items():
+        with tf.control_dependencies([total]):  # one product in memory at a time
+            part = tf.cast(_overlap(features, shift), tf.float32)
+            product = part * tf.cast(kernel[row, column, :, 0], tf.float32)
+            total += _in_place(product, shift, features)
+    return tf.cast(total, features.dtype)
+
+
+def _taps(inputs: Any, upstream: Any, kernel: Any, shifts: Shifts) -> Any:
+    """Gradient of the kernel."""
+    import tensorflow as tf
+
+    rows, columns, channels, _ = kernel.shape
+    missing = tf.zeros(channels, tf.float32)
+    taps, last = {}, missing
+    for tap, (down, right) in shifts.items():
+        with tf.control_dependencies([last]):
+            part = tf.cast(_overlap(inputs, (down, right)), tf.float32)
+            other = tf.cast(_overlap(upstream, (-down, -right)), tf.float32)
+            taps[tap] = last = tf.reduce_sum(part * other, axis=(0, 1, 2))
+    stacked = tf.stack([taps.get((i, j), missing) for i in range(rows) for j in range(columns)])
+    return tf.cast(tf.reshape(stacked, kernel.shape), kernel.dtype)
+
+
+def _overlap(features: Any, shift: tuple[int, int]) -> Any:
+    """The features that have a position after they are moved up and left."""
+    rows, columns = (slice(max(side, 0), min(side, 0) or None) for side in shift)
+    return features[:, rows, columns]
+
+
+def _in_place(part: Any, shift: tuple[int, int], features: Any) -> Any:
+    """The overlap of a shift at its new place in zeros of the size of the features."""
+    import tensorflow as tf
+
+    down, right = shift
+    zeros = [[max(-down, 0), max(down, 0)], [max(-right, 0), max(right, 0)]]
+    padded = tf.pad(part, [[0, 0], *zeros, [0, 0]])
+    if None in features.shape[1:3]:  # the shift may be longer than the features
+        size = tf.shape(features)
+        return padded[:, : size[1], : size[2]]
+    return padded

@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedule of the recipes."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +54,19 @@ class PolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
+def _after(gradient: Any) -> contextlib.AbstractContextManager[Any]:
+    """Makes TensorFlow compute what is in the `with` block when a gradient is known.
+
+    It would compute the terms without a gradient, each of the size of the weights, at the start of
+    the step, and keep them until its end.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies([gradient])
+
+
 class _RateFactors(keras.optimizers.Optimizer):
     """Mixin for optimizers: learning rates that differ between layers."""
 
@@ -98,12 +112,13 @@ class SGDWithL2(_RateFactors, OverReplicas, keras.optimizers.SGD):
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         rate = keras.ops.cast(learning_rate, variable.dtype) * self.rate_factor(variable)
-        step = keras.ops.cast(gradient, variable.dtype) + self.l2 * variable
-        if self.momentum:
-            velocity = self.momentums[self._get_variable_index(variable)]
-            step = self.momentum * velocity + step
-            self.assign(velocity, step)
-        self.assign_sub(variable, rate * step)
+        with _after(gradient):
+            step = keras.ops.cast(gradient, variable.dtype) + self.l2 * variable
+            if self.momentum:
+                velocity = self.momentums[self._get_variable_index(variable)]
+                step = self.momentum * velocity + step
+                self.assign(velocity, step)
+            self.assign_sub(variable, rate * step)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}
@@ -132,9 +147,10 @@ class AdamW(_RateFactors, OverReplicas, keras.optimizers.AdamW):
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         rate = keras.ops.cast(learning_rate, variable.dtype) * self.rate_factor(variable)
-        if self._use_weight_decay(variable):
-            self.assign_sub(variable, variable * self.weight_decay * rate)
-        super().update_step(gradient, variable, rate)
+        with _after(gradient):
+            if self._use_weight_decay(variable):
+                self.assign_sub(variable, variable * self.weight_decay * rate)
+            super().update_step(gradient, variable, rate)
 
     def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         pass  # update_step applies it with the rate of each layer

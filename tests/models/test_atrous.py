@@ -105,6 +105,28 @@ def test_phases_compute_what_keras_computes(ours, rate, size, changed):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("ours", [Conv2D, DepthwiseConv2D])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_size_that_is_unknown_at_the_trace(ours, dtype):
+    """Also where the dilation is longer than the image; bfloat16 sums in float32."""
+    filters = (4,) if ours is Conv2D else ()
+    options = {"padding": "same", "dilation_rate": 6, "use_bias": False, "dtype": dtype}
+    layer = ours(*filters, 3, **options)
+
+    def results(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, training=True)
+        return outputs, *tape.gradient(outputs, (x, layer.kernel.value), outputs)
+
+    x = tf.random.stateless_normal((2, 9, 5, 3), (0, 1))
+    known = results(x)
+    unknown = tf.function(results, input_signature=[tf.TensorSpec((None, None, None, 3))])(x)
+    for expected, actual in zip(known, unknown, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+    assert known[0].dtype == layer.compute_dtype and known[2].dtype == "float32"
+
+
 def test_phases_keep_the_static_shape():
     image = keras.Input((None, 40, 3))
     layer = Conv2D(5, 3, padding="same", dilation_rate=2, use_bias=False)
