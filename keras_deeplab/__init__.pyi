@@ -15,9 +15,9 @@ from .prediction.raster.scenes import predict_raster as predict_raster
 from .runtimes.compiling import compile_for_inference as compile_for_inference
 from .runtimes.predictor import Predictor as Predictor
 from .training import callbacks as callbacks
+from .training.compiling import compile_for_training as compile_for_training
 from .training.loop.run import train as train
 from .training.recipe import Recipe as Recipe
-from .training.recipe import compile_for_training as compile_for_training
 from .zoo.builder import build as build
 from .zoo.loader import load as load
 from .zoo.manifest import info as info

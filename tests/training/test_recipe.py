@@ -8,7 +8,8 @@ from reference import golden
 from tiny import blocks, tiny_model, with_statistics
 
 import keras_deeplab as kd
-from keras_deeplab.training.recipe import RECIPES, make_schedule
+from keras_deeplab.training.compiling import make_schedule
+from keras_deeplab.training.recipe import RECIPES
 
 SGD = {"steps": 4, "learning_rate": 0.1, "end_learning_rate": 0.1, "batch_size": 2}
 

@@ -13,6 +13,7 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.augmentation.batches import training_batches
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.training.callbacks import MeanIoU
+from keras_deeplab.training.compiling import compile_frozen
 from keras_deeplab.training.distributed.multiworker_fit import patch_fit
 from keras_deeplab.training.distributed.strategies import (
     among_workers,
@@ -31,7 +32,7 @@ from keras_deeplab.training.loop.progress import ProgressBar
 from keras_deeplab.training.loop.run_folder import RunFolder
 from keras_deeplab.training.loop.start import check_start
 from keras_deeplab.training.loop.tensorboard import TensorBoardLog
-from keras_deeplab.training.recipe import Recipe, compile_frozen, get_recipe
+from keras_deeplab.training.recipe import Recipe, get_recipe
 from keras_deeplab.zoo.metadata import ModelMetadata
 from keras_deeplab.zoo.run_folders import run_record
 

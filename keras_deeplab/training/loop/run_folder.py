@@ -19,11 +19,11 @@ import numpy as np
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import atomic_write, write_json
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
+from keras_deeplab.training.compiling import strategy_scope
 from keras_deeplab.training.freezing import frozen_layers
 from keras_deeplab.training.loop.averaging import averaged_weights, base_optimizer
 from keras_deeplab.training.loop.history import History, plot_history
 from keras_deeplab.training.loop.interruption import Interruption
-from keras_deeplab.training.recipe import strategy_scope
 from keras_deeplab.zoo.run_folders import CHECK_IMAGE, RUN_RECORD, Record
 
 LAST = "last.weights.h5"

@@ -6,9 +6,10 @@ import pathlib
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.training.compiling import frozen_by
 from keras_deeplab.training.loop.run_folder import LAST, saved_frozen
 from keras_deeplab.training.loop.run_record import check_resumed
-from keras_deeplab.training.recipe import Recipe, frozen_by
+from keras_deeplab.training.recipe import Recipe
 from keras_deeplab.zoo.run_folders import Record
 
 
