@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from reference import golden
-from tiny import tiny_model
+from tiny import tiny_model, with_statistics
 
 import keras_deeplab as kd
 from keras_deeplab.training.distributed.multiworker_fit import patch_fit
@@ -25,13 +25,15 @@ CASES = {
         "clip_norm": 0.02,
     },
     "losses": {
-        "loss": {"crossentropy": 1.0, "ohem": 1.0, "focal": 5.0, "dice": 1.0, "lovasz": 1.0}
+        "loss": {"crossentropy": 1.0, "ohem": 1.0, "focal": 5.0, "dice": 1.0, "lovasz": 1.0},
+        "ohem_min_kept": 300,
     },
     "valid pixels": {"divide_by": "valid", "class_weights": (1.0, 2.0, 5.0)},
     "frozen": {"freeze": "stem", "freeze_batch_norm": True},
     "adamw": {
-        **{"optimizer": "adamw", "learning_rate": 0.02, "weight_decay": 0.1},
-        **{"accumulate": 2, "clip_norm": 0.02, "ema": 0.5, "backbone_lr_factor": 0.1},
+        **{"optimizer": "adamw", "learning_rate": 0.02, "end_learning_rate": 0.01},
+        **{"weight_decay": 0.1, "backbone_lr_factor": 0.1},
+        **{"accumulate": 2, "clip_norm": 0.02, "ema": 0.5},
     },
     "accumulate": {"accumulate": 2, "clip_norm": 0.02, "ema": 0.5},
     # Dtype policy of the cases; their second batch overflows on the second device.
@@ -64,7 +66,7 @@ def steps(name, strategy):
     float16 = name.startswith("mixed_float16")
     keras.config.set_dtype_policy("mixed_float16" if float16 else "float32")
     with contextlib.nullcontext() if strategy is None else strategy.scope():
-        model = tiny_model(3, dropout=0.0, sync_batch_norm=True)
+        model = with_statistics(tiny_model(3, dropout=0.0, sync_batch_norm=True))
         kd.compile_for_training(model, kd.Recipe(**{**BASE, **CASES[name]}))
     keras.config.set_dtype_policy("float32")
     model.run_eagerly = strategy is None  # compiling takes longer than a few steps
