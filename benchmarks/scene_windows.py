@@ -23,7 +23,7 @@ from keras_deeplab._internal.processor import cpu_model
 from keras_deeplab.commands.startup import silence_tensorflow
 
 WINDOWS = (256, 512, 768, 1024)
-SHARES = (8, 4, 2)  # of a window that overlaps: an eighth, a quarter, a half
+CHOICES = [(window, window // share) for window in WINDOWS for share in (8, 4)] + [(512, 256)]
 
 
 def cut(path, row, column, target):
@@ -54,28 +54,27 @@ def main():
         part, target = pathlib.Path(folder) / "part.tif", pathlib.Path(folder) / "map.tif"
         cut(options.scene, options.row, options.column, part)
         whole = Crops(part, predictor, count=(1, 1))
-        for window in WINDOWS:
-            for overlap in (window // share for share in SHARES):
-                predictor.warm_up(window, calls=1)
-                start = clocks()
-                kd.predict_raster(
-                    predictor,
-                    part,
-                    target,
-                    resolution="native",
-                    window=window,
-                    overlap=overlap,
-                    progress=False,
-                )
-                seconds, cpu_seconds = (clocks() - start) / (CROP**2 / 1e6)
-                with rasterio.open(target) as raster:
-                    labels = raster.read(1)
-                found = seams(labels, functools.partial(borders, window=window, overlap=overlap))
-                print(
-                    f"| {window} | {overlap} | {len(predictor.calls)} | {seconds:.2f} | "
-                    f"{cpu_seconds:.2f} | {whole.agreement(labels):.2%} | {np.mean(found):.3f} |",
-                    flush=True,
-                )
+        for window, overlap in sorted(CHOICES):
+            predictor.warm_up(window, calls=1)
+            start = clocks()
+            kd.predict_raster(
+                predictor,
+                part,
+                target,
+                resolution="native",
+                window=window,
+                overlap=overlap,
+                progress=False,
+            )
+            seconds, cpu_seconds = (clocks() - start) / (CROP**2 / 1e6)
+            with rasterio.open(target) as raster:
+                labels = raster.read(1)
+            found = seams(labels, functools.partial(borders, window=window, overlap=overlap))
+            print(
+                f"| {window} | {overlap} | {len(predictor.calls)} | {seconds:.2f} | "
+                f"{cpu_seconds:.2f} | {whole.agreement(labels):.2%} | {np.mean(found):.3f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
