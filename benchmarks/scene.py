@@ -5,7 +5,8 @@ Run: python benchmarks/scene.py SCENE [--model r18_dubai] [--nodata VALUE] [--re
 
 Prints, for the map that `predict_raster` writes with its default windows:
 - seams: how often the class changes from one row (column) of pixels to the next at the borders of
-  windows, divided by how often it changes elsewhere: 1 means that nothing shows where they are;
+  windows, divided by how often it changes elsewhere: 1 means that nothing shows where they are. Of
+  ours also the borders of the parts that count are among them, 32 pixels inside the windows;
 - same class: pixels of four crops of 2048 whose class is that of the crop predicted as one image;
 - classes in holes: share of the pixels without data that get a class (with --nodata);
 - seconds, CPU seconds (all threads), megapixels a second, the peak memory of the process, and its
@@ -21,6 +22,7 @@ the same model. Each runs in a process of its own, one after the other.
 """
 
 import argparse
+import functools
 import multiprocessing
 import pathlib
 import tempfile
@@ -147,16 +149,18 @@ def main():
         cells.append(f"{holes:.2%}" if known else "")
         print("|", " | ".join([name, *cells]), "|", flush=True)
 
-    def own_borders(length):
-        found = borders(max(round(length / scale), 1), WINDOW, OVERLAP)
+    def own_borders(length, inner=True):
+        found = borders(max(round(length / scale), 1), WINDOW, OVERLAP, inner)
         return {round(border * scale) for border in found}
 
     name = f"ours, {predictor.runtime}, {predictor.precision}"
     show(name, labels, taken, before, peak, own_borders)
+    alone = seams(labels, functools.partial(own_borders, inner=False))
     if options.peer:
         show(*run_peer(options.scene, options.model), lambda length: borders(length, WINDOW, 0))
     if options.geodeep:
         show(*run_geodeep(options.scene, options.model, options.geodeep))
+    print("\nours, at the borders of windows alone:", *(f"{ratio:.3f}" for ratio in alone))
 
 
 if __name__ == "__main__":

@@ -54,13 +54,15 @@ def clocks():
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def borders(length, window, overlap):
-    """Where windows begin or end, and where the parts of them that count begin or end."""
+def borders(length, window, overlap, inner=True):
+    """Where windows begin or end; with `inner` also where the parts of them that count do so."""
     grid = Axis(length, window, overlap)
     margin = overlap // 4  # context only
     starts, ends = grid.starts[1:], [start + grid.size for start in grid.starts[:-1]]
-    inner = {start + margin for start in starts} | {end - margin for end in ends}
-    return {*starts, *ends} | inner
+    found = {*starts, *ends}
+    if inner:
+        found |= {start + margin for start in starts} | {end - margin for end in ends}
+    return found
 
 
 def seams(labels, borders_of_axis):
