@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
 BLOCK = 512
+FINISH_CACHE = 16 * 2**20  # bytes of GDAL's cache: finishing takes no more memory than predicting
 TEMPORARY = "pixels.tif"
 PERCENT = 100  # what certainty is in a map of confidence
 CERTAIN = 250  # what certainty is in a map of probabilities: steps of 0.4 %
@@ -130,19 +131,19 @@ class Maps:
             pixels: Number of pixels of each class.
             tags: What to note in each file.
         """
+        import rasterio
+
         nodata_pixels = self._grid.height * self._grid.width - int(pixels.sum())
         for kind, path in self._targets.items():
             with write_errors(path):
                 self._files[kind].update_tags(**tags)
                 self._describe(kind, self._files[kind])
                 self._files[kind].close()
-                _copy_optimised(
-                    self._folders[kind] / TEMPORARY,
-                    self._folders[kind] / path.name,
-                    RESAMPLING[kind],
-                )
-                if nodata_pixels_of(self._folders[kind] / path.name) != nodata_pixels:
-                    raise OSError(f"{path} cannot be written: the file is incomplete.")
+                finished = self._folders[kind] / path.name
+                with rasterio.Env(GDAL_CACHEMAX=FINISH_CACHE):
+                    _copy_optimised(self._folders[kind] / TEMPORARY, finished, RESAMPLING[kind])
+                    if nodata_pixels_of(finished) != nodata_pixels:
+                        raise OSError(f"{path} cannot be written: the file is incomplete.")
         new = self._folders["classes"] / self._targets["classes"].name
         write_class_names(new, self._classes, pixels)
         write_qgis_style(new, self._classes)
@@ -182,5 +183,4 @@ def _copy_optimised(source: pathlib.Path, target: pathlib.Path, resampling: str)
             blocksize=BLOCK,
             overview_resampling=resampling,
             bigtiff="IF_SAFER",
-            num_threads="ALL_CPUS",
         )
