@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
 BLOCK = 512
+FINISH_CACHE = 16 * 2**20  # bytes of GDAL's cache: finishing takes no more memory than predicting
 TEMPORARY = "pixels.tif"
 
 
@@ -161,19 +162,19 @@ class Maps:
             pixels: Number of pixels of each class.
             tags: What to note in each file.
         """
+        import rasterio
+
         nodata_pixels = self._grid.height * self._grid.width - int(pixels.sum())
         for kind, path in self._targets.items():
             with write_errors(path):
                 self._files[kind].update_tags(**tags)
                 self._describe(kind, self._files[kind])
                 self._files[kind].close()
-                _copy_optimised(
-                    self._folders[kind] / TEMPORARY,
-                    self._folders[kind] / path.name,
-                    self._pixels[kind],
-                )
-                if nodata_pixels_of(self._folders[kind] / path.name) != nodata_pixels:
-                    raise OSError(f"{path} cannot be written: the file is incomplete.")
+                finished = self._folders[kind] / path.name
+                with rasterio.Env(GDAL_CACHEMAX=FINISH_CACHE):
+                    _copy_optimised(self._folders[kind] / TEMPORARY, finished, self._pixels[kind])
+                    if nodata_pixels_of(finished) != nodata_pixels:
+                        raise OSError(f"{path} cannot be written: the file is incomplete.")
         new = self._folders["classes"] / self._targets["classes"].name
         write_class_names(new, self._classes, pixels)
         write_qgis_style(new, self._classes)
@@ -217,5 +218,4 @@ def _copy_optimised(source: pathlib.Path, target: pathlib.Path, pixels: Pixels) 
             nbits=pixels.bits,
             overview_resampling=pixels.overviews,
             bigtiff="IF_SAFER",
-            num_threads="ALL_CPUS",
         )

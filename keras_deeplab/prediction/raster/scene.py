@@ -117,7 +117,7 @@ class Scene:
             part_size = (rows.stop - rows.start, columns.stop - columns.start)
             found, known = self._read_raster(raster, window, part_size, bad)
             new = known & ~valid[rows, columns]
-            image[rows, columns][new] = found[new]
+            np.copyto(image[rows, columns], found, where=new[..., np.newaxis])
             valid[rows, columns] |= known
         return image, valid
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.files.rasters import blocks, without_georeference_warning
+from keras_deeplab.data.files.rasters import without_georeference_warning
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")  # of GDAL, next to a raster
 
@@ -88,10 +88,9 @@ def _count_nodata(path: pathlib.Path, **options: int) -> int:
         raster = rasterio.open(path, **options)
     count = 0
     with raster:
-        for window in blocks(raster.shape):
-            for band in raster.indexes:
-                pixels = raster.read(band, window=window, masked=True)
-                count += int(np.ma.getmaskarray(pixels).sum()) if band == 1 else 0
+        for _, window in raster.block_windows():
+            pixels = raster.read(window=window, masked=True)[0]  # of all bands: damage shows
+            count += int(np.ma.getmaskarray(pixels).sum())
     return count
 
 
