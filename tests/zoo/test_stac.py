@@ -22,8 +22,9 @@ import keras_deeplab as kd
 from keras_deeplab._internal.resources import zoo_dir
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.zoo.metadata import ModelMetadata
-from keras_deeplab.zoo.stac import exported_item, licence_fields, stac_item, write_exported_item
+from keras_deeplab.zoo.stac import licence_fields, stac_item
 from keras_deeplab.zoo.stac_entry import entry_item
+from keras_deeplab.zoo.stac_exported import exported_item, write_exported_item
 
 SCHEMAS = pathlib.Path(__file__).parent / "stac_schemas"
 CARDS = zoo_dir() / "cards"
