@@ -64,7 +64,8 @@ def command(
     weights = zoo.folder / "weights" / f"{name}.weights.h5"
     save_keras_weights(model, weights, dtype="float16")
     load_weights(model, weights)
-    entry = make_entry(json.loads(about.read_text(encoding="utf-8")), model.metadata, weights, zoo)
+    known = json.loads(about.read_text(encoding="utf-8"))
+    entry = make_entry(known, model.metadata, model.count_params(), weights, zoo)
     entry["storage"] = {"mIoU_trained": trained}
     add_training_log(run, record, entry, zoo, name)
     protocols = [protocol_for(each, source) for each in PROTOCOL.choices]

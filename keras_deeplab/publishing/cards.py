@@ -1,15 +1,18 @@
-"""Model cards: a manifest entry as a Markdown page. Generated; do not edit the pages."""
+"""Model cards: a manifest entry as a Markdown page and a STAC item. Generated; do not edit them."""
 
-from keras_deeplab._internal.files import atomic_write
+from keras_deeplab._internal.files import atomic_write, write_json
 from keras_deeplab.prediction.protocols import parse_protocol
 from keras_deeplab.zoo.finding import entry_metadata
 from keras_deeplab.zoo.manifest import Entry, Zoo
+from keras_deeplab.zoo.stac_entry import entry_item
 
 
 def write_card(zoo: Zoo, name: str) -> None:
-    """Generates the card of a zoo entry from the manifest."""
+    """Generates card and STAC item of a zoo entry from the manifest."""
+    entry = zoo.entry(name)
     with atomic_write(zoo.folder / "cards" / f"{name}.md") as path:
-        path.write_text(card_text(name, zoo.entry(name)), encoding="utf-8")
+        path.write_text(card_text(name, entry), encoding="utf-8")
+    write_json(zoo.folder / "cards" / f"{name}.stac.json", entry_item(name, entry, ".."))
 
 
 def card_text(name: str, entry: Entry) -> str:

@@ -22,13 +22,18 @@ def check_writable(zoo: Zoo) -> None:
 
 
 def make_entry(
-    about: dict[str, typing.Any], metadata: ModelMetadata, weights: pathlib.Path, zoo: Zoo
+    about: dict[str, typing.Any],
+    metadata: ModelMetadata,
+    parameters: int,
+    weights: pathlib.Path,
+    zoo: Zoo,
 ) -> Entry:
     """The manifest entry of a run, before it is measured.
 
     Args:
         about: What only its author knows: summary, dataset, limits, `weights_licence`, ...
         metadata: `ModelMetadata` of the run's model.
+        parameters: Number of weights of the run's model.
         weights: The weights file, inside the zoo's folder.
         zoo: `Zoo` of the entry.
     """
@@ -38,6 +43,7 @@ def make_entry(
     return {
         "status": "bundled",
         **described,
+        "parameters": parameters,
         **rest,
         "weights": {
             "file": weights.relative_to(zoo.folder).as_posix(),

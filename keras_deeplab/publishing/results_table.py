@@ -1,6 +1,6 @@
-"""The README's table of results and the cards, from the manifest.
+"""The README's table of results, the cards and the STAC items, from the manifest.
 
-`python -m keras_deeplab.publishing.results_table`, in a checkout, regenerates both.
+`python -m keras_deeplab.publishing.results_table`, in a checkout, regenerates them.
 """
 
 import pathlib

@@ -70,3 +70,6 @@ def test_a_run_becomes_an_entry(run, large_folder, tmp_path):
         np.testing.assert_array_equal(metrics.confusion, record["confusion"])
     for name in ("logs/r18_roofs.csv", "cards/r18_roofs.md", "cards/r18_roofs/confusion.png"):
         assert (zoo / name).stat().st_size
+    item = json.loads((zoo / "cards/r18_roofs.stac.json").read_text())
+    assert item["properties"]["mlm:total_parameters"] == model.count_params()
+    assert (zoo / "cards" / item["assets"]["model"]["href"]).samefile(weights)
