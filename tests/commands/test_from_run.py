@@ -117,6 +117,7 @@ def test_data_that_went_away_is_named(folders):
     [
         (None, "is not a training run folder"),
         ({"version": 1, "recipe": {}}, "was written by another version of keras_deeplab (record"),
+        ({"recipe": {}}, "notes no options: the run was started from Python"),
         ({"options": {"stepz": 3, "steps": 3}}, "options that repeatable does not have: stepz."),
     ],
 )
