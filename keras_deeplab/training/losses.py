@@ -235,10 +235,12 @@ def make_loss(
         The named loss itself for a single name with weight 1, otherwise a `CombinedLoss`.
 
     Raises:
-        ValueError: When `spec` is empty, a name is unknown, a weight is not positive and finite, or
-            no loss takes the class weights or `ohem_min_kept`.
+        ValueError: When `spec` is not a dict or empty, a name is unknown, a weight is not positive
+            and finite, or no loss takes the class weights or `ohem_min_kept`.
     """
     known = [*PIXEL_LOSSES, *REGION_LOSSES]
+    if not isinstance(spec, Mapping):
+        raise InputError(f"The loss must be a dict such as {{'dice': 1.0}}, got {spec!r}.")
     if not spec:
         raise InputError(f"The loss is empty: give one or more of {', '.join(known)}.")
     for name, weight in spec.items():
