@@ -9,6 +9,7 @@ import keras
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints.errors import CheckpointError
+from keras_deeplab.checkpoints.fresh import note_fresh_layers
 from keras_deeplab.checkpoints.keras_files import match_keras_file
 from keras_deeplab.checkpoints.matching import Match, is_in
 from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
@@ -38,7 +39,7 @@ def load_weights(model: keras.Model, path: StrPath) -> None:
     """
     with _match_file(model, path) as match:
         match.assign()
-        model.fresh_layers = frozenset()
+        note_fresh_layers(model, ())
         if match.absent:
             logger.warning("%s contains only a backbone: the heads keep their weights.", path)
 
@@ -57,7 +58,7 @@ def init_weights(model: keras.Model, path: StrPath) -> list[str]:
 
     Returns:
         Reference names of the layers that the file did not set, `"decode_head.conv_seg"` for
-        example. `model.fresh_layers` has their names in the model.
+        example. `checkpoints.fresh.fresh_layers` has their names in the model.
 
     Raises:
         CheckpointError: As in `load_weights`, when anything else does not match.
@@ -77,7 +78,7 @@ def init_weights(model: keras.Model, path: StrPath) -> list[str]:
         )
     layers = {each.name: each.name.replace("-", ".") for each in model.layers if each.weights}
     fresh = {name: layer for name, layer in layers.items() if is_in(layer, parts)}
-    model.fresh_layers = frozenset(fresh)
+    note_fresh_layers(model, fresh)
     return list(fresh.values())
 
 

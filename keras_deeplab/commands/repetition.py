@@ -34,6 +34,11 @@ def _take_options(context, parameter, folder):
         check_version(record, folder)
     except InputError as error:
         raise click.BadParameter(str(error)) from error
+    if "options" not in record:
+        raise click.BadParameter(
+            f"{folder / RUN_RECORD} notes no options: the run was started from Python. Repeat it "
+            "with keras_deeplab.train."
+        )
     unknown = record["options"].keys() - {known.name for known in context.command.params}
     if unknown:
         raise click.BadParameter(

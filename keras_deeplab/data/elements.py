@@ -13,6 +13,12 @@ from keras_deeplab._internal.errors import InputError
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
+NO_COUNT = {  # by the cardinality
+    -1: "The dataset is endless: leave out repeat(), training repeats it.",
+    -2: "The number of elements of the dataset is unknown: give it with "
+    "dataset.apply(tf.data.experimental.assert_cardinality(count)).",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Elements:
@@ -38,6 +44,20 @@ def note_elements(dataset: tf.data.Dataset, elements: Elements) -> tf.data.Datas
     return dataset
 
 
+def check_pairs(dataset: tf.data.Dataset) -> None:
+    """Raises a `ValueError` unless the elements are an image of known channels and its label."""
+    spec = dataset.element_spec
+    shapes: list[typing.Any]
+    shapes = [getattr(part, "shape", None) for part in spec] if isinstance(spec, tuple) else []
+    ranks = [None if shape is None else shape.rank for shape in shapes]
+    if ranks not in ([3, 2], [3, None]) or shapes[0][-1] is None:
+        raise InputError(
+            "The elements of the dataset must be (image, label) of shapes (height, width, "
+            "channels) and (height, width), unbatched and with a known number of channels; they "
+            f"are {spec}."
+        )
+
+
 def elements_of(dataset: tf.data.Dataset) -> Elements:
     """What is known of the elements of a finite dataset.
 
@@ -49,7 +69,7 @@ def elements_of(dataset: tf.data.Dataset) -> Elements:
     """
     count = int(dataset.cardinality())
     if count <= 0:
-        raise InputError(f"The dataset must have a known size above 0, got {count}.")
+        raise InputError(NO_COUNT.get(count, "The dataset is empty."))
     if dataset in _KNOWN:
         return _KNOWN[dataset]
     if not all(part.shape.is_fully_defined() for part in dataset.element_spec):

@@ -32,8 +32,8 @@ class DeepLabV3Plus(keras.Model):
 
     # What the model knows of itself, a registered object that Keras can serialise; `None` at first.
     metadata: Any = None
-    # Names of layers that a weights file for other classes or channels could not set.
-    fresh_layers: frozenset[str] = frozenset()
+    # Layers that a weights file for other classes or channels could not set; see checkpoints.fresh.
+    fresh_layers: frozenset[tuple[str, str]] = frozenset()
 
     def get_config(self) -> dict[str, Any]:
         """Configuration of the functional model, with its metadata."""

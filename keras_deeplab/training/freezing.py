@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.checkpoints.fresh import fresh_layers
 
 BACKBONE = "backbone-"  # prefix of the names of its layers
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")  # of the backbone, from the input on
@@ -17,7 +18,7 @@ def layers_to_freeze(model: keras.Model, until: str | None, batch_norm: bool) ->
     """Names of the layers that a recipe freezes.
 
     A batch norm that was never trained is not frozen: its statistics would stay 0 and 1. Neither
-    is a first convolution that `init_weights` could not set.
+    is a first convolution that `init_weights` could not set, until it is trained.
 
     Args:
         model: Model of `keras_deeplab.build`.
@@ -44,7 +45,7 @@ def layers_to_freeze(model: keras.Model, until: str | None, batch_norm: bool) ->
             f"trained. Start from {TRAINED_WEIGHTS}, or train batch norm (--train-bn)."
         )
     trained_norms = {norm.name for norm in norms} - fresh if batch_norm else set()
-    return (part - getattr(model, "fresh_layers", set())) | trained_norms
+    return (part - fresh_layers(model)) | trained_norms
 
 
 def never_trained(norm: keras.layers.BatchNormalization) -> bool:

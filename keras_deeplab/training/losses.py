@@ -235,9 +235,12 @@ def make_loss(
         The named loss itself for a single name with weight 1, otherwise a `CombinedLoss`.
 
     Raises:
-        ValueError: When `spec` is empty, a name is unknown, or a weight is not positive and finite.
+        ValueError: When `spec` is not a dict or empty, a name is unknown, a weight is not positive
+            and finite, or no loss takes the class weights or `ohem_min_kept`.
     """
     known = [*PIXEL_LOSSES, *REGION_LOSSES]
+    if not isinstance(spec, Mapping):
+        raise InputError(f"The loss must be a dict such as {{'dice': 1.0}}, got {spec!r}.")
     if not spec:
         raise InputError(f"The loss is empty: give one or more of {', '.join(known)}.")
     for name, weight in spec.items():
@@ -247,6 +250,11 @@ def make_loss(
             raise InputError(
                 f"The weight of loss {name!r} must be a positive finite number, got {weight!r}."
             )
+    if class_weights is not None and not PIXEL_LOSSES.keys() & spec.keys():
+        raise InputError(
+            f"class_weights (--class-weights) have no effect on {', '.join(spec)}: leave them "
+            f"out, or add one of {', '.join(PIXEL_LOSSES)}."
+        )
     if ohem_min_kept is not None:
         if "ohem" not in spec:
             raise InputError(f"ohem_min_kept is for the loss ohem, not for {', '.join(spec)}.")

@@ -120,7 +120,7 @@ class Recipe:
                 f"steps must be a multiple of accumulate {self.accumulate}, got {self.steps}: the "
                 "last batches would not update the weights."
             )
-        make_loss(self.loss, ohem_min_kept=self.ohem_min_kept)
+        make_loss(self.loss, class_weights=self.class_weights, ohem_min_kept=self.ohem_min_kept)
         if self.ohem_min_kept is not None and self.ohem_min_kept >= self.crop**2:
             raise InputError(
                 f"ohem_min_kept must be below the {self.crop**2} pixels of a sample (crop "

@@ -117,6 +117,7 @@ def test_data_that_went_away_is_named(folders):
     [
         (None, "is not a training run folder"),
         ({"version": 1, "recipe": {}}, "was written by another version of keras_deeplab (record"),
+        ({"recipe": {}}, "notes no options: the run was started from Python"),
         ({"options": {"stepz": 3, "steps": 3}}, "options that repeatable does not have: stepz."),
     ],
 )
@@ -131,7 +132,7 @@ def test_what_is_no_run_to_repeat_is_said(tmp_path, record, message):
 
 
 def test_losses_and_class_weights_are_taken_from_a_run(tmp_path):
-    given = {"loss": {"dice": 2.0}, "class_weights": [1.0, 2.0]}
+    given = {"loss": {"focal": 1.0, "dice": 2.0}, "class_weights": [1.0, 2.0]}
     note(tmp_path, recipe=dataclasses.asdict(kd.Recipe(**given)), options=given)
     result = in_process.run("train", "--from-run", tmp_path, "--show-recipe")
     recipe = json.loads(result.output[result.output.index("{") :])

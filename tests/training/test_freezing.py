@@ -82,6 +82,11 @@ def test_a_first_convolution_that_starts_fresh_is_trained(tmp_path):
     layers = {layer.name for layer in model.layers if layer.weights}
     backbone = {name for name in layers if name.startswith("backbone")}
     assert set(frozen_layers(model)) == backbone - {"backbone-stem-0"}
+    model.run_eagerly = True
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    model.train_on_batch(images, np.zeros((2, 32, 32), "uint8"))
+    kd.compile_for_training(model, kd.Recipe(freeze="backbone"))  # now it is trained, too
+    assert set(frozen_layers(model)) == backbone
 
 
 def test_a_batch_of_one_needs_a_frozen_image_pool(network):

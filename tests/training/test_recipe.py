@@ -57,6 +57,8 @@ def test_bad_recipes_are_named():
         ({"steps": 10, "accumulate": 4}, "multiple of accumulate 4"),
         ({"freeze": "layer9"}, "freeze must be None or 'stem'"),
         ({"loss": {"hinge": 1}}, "Unknown loss 'hinge'"),
+        ({"loss": {"dice": 1, "lovasz": 1}, "class_weights": (1, 2)}, "no effect on dice, lovasz"),
+        ({"loss": "dice"}, "must be a dict such as {'dice': 1.0}, got 'dice'"),
         ({"ohem_min_kept": 100}, "for the loss ohem, not for crossentropy"),
         ({"loss": {"ohem": 1}, "crop": 64, "ohem_min_kept": 4096}, "all would be kept"),
     ):

@@ -20,6 +20,7 @@ from keras_deeplab.data.augmentation.photometric import (
     unpacked,
 )
 from keras_deeplab.data.augmentation.resize import to_hwc
+from keras_deeplab.data.elements import check_pairs
 from keras_deeplab.models.inputs import input_statistics
 
 
@@ -129,9 +130,10 @@ def training_batches(
         `(batch_size // workers, crop, crop)` uint8 labels.
 
     Raises:
-        ValueError: When the dataset is empty or of unknown size, or the workers cannot share a
-            batch evenly.
+        ValueError: When the dataset is empty or of unknown size, its elements are not single
+            images with labels, or the workers cannot share a batch evenly.
     """
+    check_pairs(dataset)
     if batch_size % workers or not 0 <= worker < workers:
         raise InputError(
             f"Worker {worker} of {workers} cannot get an equal part of batches of {batch_size}: "

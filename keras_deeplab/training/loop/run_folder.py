@@ -183,7 +183,8 @@ class RunFolder(keras.callbacks.Callback):
     def _write(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.history.write(self.folder / "history.csv")
-        if self.record is not None and not (self.folder / RUN_RECORD).exists():
+        # Without weights, a record is left from a run that could not save any.
+        if self.record is not None and not self.last.exists():
             write_json(self.folder / RUN_RECORD, self.record)
         with atomic_write(self.last) as path:
             self.model.save_weights(path)

@@ -118,10 +118,21 @@ def test_workers_that_cannot_share_are_an_error(workers, worker):
         batches(1, batch_size=6, workers=workers, worker=worker)
 
 
-def test_an_unknown_size_is_an_error():
-    endless = as_dataset(PAIRS).repeat()
-    with pytest.raises(ValueError, match="a known size above 0"):
-        training_batches(endless, batch_size=2, crop=32)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda dataset: dataset.repeat(), r"endless: leave out repeat\(\)"),
+        (lambda dataset: dataset.filter(lambda *_: True), r"unknown: .*assert_cardinality\(count"),
+        (lambda dataset: dataset.take(0), "is empty"),
+        (lambda dataset: dataset.padded_batch(2), "must be .* unbatched .* they are"),
+        (lambda dataset: dataset.map(lambda image, _: image), "must be .image, label. of shapes"),
+        (lambda dataset: dataset.map(lambda *pair: {"pair": pair}), "must be"),
+        (lambda dataset: dataset.map(lambda a, b: (a, b[..., None])), r"label. of .* \(height, w"),
+    ],
+)
+def test_a_dataset_without_size_or_pairs_is_an_error(change, message):
+    with pytest.raises(ValueError, match=message):
+        training_batches(change(as_dataset(PAIRS)), batch_size=2, crop=32)
 
 
 def test_the_recipe_knows_every_augmentation():

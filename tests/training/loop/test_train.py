@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -256,6 +257,22 @@ def test_a_run_is_resumed_with_its_own_recipe_only(tmp_path):
     with pytest.raises(ValueError, match=r"run\.json notes a recipe.*'momentum'"):
         run(tmp_path, resume=True)
     assert (tmp_path / "last.weights.h5").read_bytes() == last
+
+
+def test_a_run_that_could_not_save_leaves_no_record_to_the_next(tmp_path, monkeypatch):
+    def full_disk(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    recipe = kd.Recipe(**PLAIN)
+    with monkeypatch.context() as patch:  # weights alone do not fit
+        patch.setattr(keras.Model, "save_weights", full_disk)
+        with pytest.raises(OSError, match=r"last\.weights\.h5 was not written at step 2"):
+            run(tmp_path, recipe=recipe)
+    other = dataclasses.replace(recipe, learning_rate=1e-3)
+    with pytest.raises(Failure):
+        run(tmp_path, recipe=other, callbacks=[At(3, fail)])
+    assert json.loads((tmp_path / "run.json").read_text())["recipe"]["learning_rate"] == 1e-3
+    run(tmp_path, recipe=other, resume=True)
 
 
 def test_what_a_run_froze_stays_frozen(tmp_path):
