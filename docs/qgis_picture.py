@@ -1,4 +1,4 @@
-"""A picture of QGIS with a scene and its map, for the pages. Needs QGIS (tested with 3.22) and Xvfb.
+"""A picture of QGIS with a scene and its map. Needs QGIS (tested with 3.22) and Xvfb.
 
 Run in a checkout:
 keras-deeplab predict examples/banepa/scene.tif --model r18_dubai --output map.tif

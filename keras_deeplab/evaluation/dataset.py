@@ -58,7 +58,11 @@ def evaluate(
     predictor = as_predictor(model)
     if num_classes is None:
         num_classes = predictor.network.classes
-    return evaluate_views(predictor, dataset, num_classes, chosen, ignore_index=ignore_index)[-1]
+    views, highest = evaluate_views(
+        predictor, dataset, num_classes, chosen, ignore_index=ignore_index
+    )
+    check_scale(predictor, highest)
+    return views[-1]
 
 
 def evaluate_views(
@@ -71,14 +75,15 @@ def evaluate_views(
     workers: int = 1,
     worker: int = 0,
     devices: Sequence[str | None] = (None,),
-) -> list[SegmentationMetrics]:
+) -> tuple[list[SegmentationMetrics], float]:
     """Metrics without and with the mirrored views, from one pass over the dataset.
 
     With several workers, each evaluates every `workers`-th image; the sum of their confusion
     matrices equals that of a single worker. The devices of a worker (names) share its images.
 
     Returns:
-        List of `SegmentationMetrics`: one, or with `flip` two.
+        List of `SegmentationMetrics`, one or with `flip` two, and the highest value of this
+        worker's float images, for `check_scale`.
     """
     views = 2 if protocol.flip else 1
     metrics = [SegmentationMetrics(num_classes, ignore_index) for _ in range(views)]
@@ -90,5 +95,4 @@ def evaluate_views(
             for counts, probabilities in zip(metrics, prediction.views, strict=True):
                 counts.update(prediction.label, probabilities.argmax(-1))
         highest = max(highest, highest_float(prediction.image))
-    check_scale(predictor, highest)
-    return metrics
+    return metrics, highest

@@ -11,6 +11,7 @@ from keras_deeplab.evaluation.dataset import evaluate_views
 from keras_deeplab.evaluation.metrics import SegmentationMetrics
 from keras_deeplab.evaluation.predictions import LabelledImages
 from keras_deeplab.prediction.protocols import Protocol
+from keras_deeplab.prediction.views import check_scale
 from keras_deeplab.runtimes.predictor import as_predictor
 from keras_deeplab.training.distributed.strategies import (
     local_devices,
@@ -66,8 +67,9 @@ class MeanIoU(keras.callbacks.Callback):
             return
         strategy = strategy_of(self.model)
         workers, worker = worker_share(strategy)
-        measured = evaluate_views(
-            as_predictor(self.model),
+        predictor = as_predictor(self.model)
+        measured, highest = evaluate_views(
+            predictor,
             self.dataset,
             self.num_classes,
             self.protocol,
@@ -76,6 +78,9 @@ class MeanIoU(keras.callbacks.Callback):
             worker=worker,
             devices=local_devices(strategy),
         )
+        # Of all workers: one that stopped alone would leave the others waiting for it.
+        of_workers = np.where(np.arange(workers) == worker, highest, 0.0)
+        check_scale(predictor, sum_over_workers(strategy, of_workers).max())
         for metrics in measured:
             metrics.confusion = sum_over_workers(strategy, metrics.confusion)
             metrics.ignored = int(sum_over_workers(strategy, np.int64(metrics.ignored)))

@@ -62,7 +62,9 @@ def test_shares_of_an_evaluation_are_the_whole(trained):
     whole = kd.evaluate(predictor, validation(), num_classes=3).confusion
     options = {"protocol": Protocol(), "ignore_index": 255}
     shares = [
-        evaluate_views(predictor, validation(), 3, workers=5, worker=worker, **options)[0].confusion
+        evaluate_views(predictor, validation(), 3, workers=5, worker=worker, **options)[0][
+            0
+        ].confusion
         for worker in range(5)
     ]
     assert not shares[4].any() and all(share.any() for share in shares[:3])
