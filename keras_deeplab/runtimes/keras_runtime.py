@@ -136,23 +136,26 @@ def inference_function(
         )
     import tensorflow as tf
 
-    def logits(images: Any) -> Any:
+    def forward(images: Any) -> Any:
         return main_output(model(images, training=False))
 
     def channels_first(images: Any) -> Any:
-        results = tf.nn.softmax(logits(255 * tf.transpose(images, (0, 2, 3, 1))))
-        return tf.transpose(results, (0, 3, 1, 2))
+        probabilities = tf.nn.softmax(forward(255 * tf.transpose(images, (0, 2, 3, 1))))
+        results = tf.transpose(probabilities, (0, 3, 1, 2))
+        return tf.ensure_shape(results, (batch, None, *sides))  # Deepness asks for a square
 
-    shape = form.shape(size or (None, None), model.input_shape[-1])
-    return traced(channels_first if form == CHANNELS_FIRST else logits, (batch, *shape))
+    sides = size or (None, None)
+    shape = form.shape(sides, model.input_shape[-1])
+    return traced(channels_first if form == CHANNELS_FIRST else forward, (batch, *shape))
 
 
 def single_output(model: keras.Model, metadata: ModelMetadata | None) -> DeepLabV3Plus:
     """The model of the main logits at image size, with metadata, of the same layers."""
+    (image,) = model.inputs
     logits = main_output(model.output)
     if "logits" not in {layer.name for layer in model.layers}:  # built with resize_logits=False
-        logits = ResizeLike(dtype="float32", name="logits")([logits, model.input])
-    single = DeepLabV3Plus(model.input, logits, name=model.name)
+        logits = ResizeLike(dtype="float32", name="logits")([logits, image])
+    single = DeepLabV3Plus(image, logits, name=model.name)
     single.metadata = metadata
     return single
 
