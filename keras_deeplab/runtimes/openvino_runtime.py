@@ -77,7 +77,7 @@ def _save(model: typing.Any, path: pathlib.Path) -> None:
     try:
         import_openvino().save_model(model, path, compress_to_fp16=False)
     except RuntimeError as error:
-        raise OSError(f"{path} cannot be written: {_reason(error)}") from error
+        raise OSError(f"OpenVINO cannot write, is the disk full? ({_reason(error)})") from error
 
 
 def read_record(path: pathlib.Path) -> str | None:

@@ -36,7 +36,8 @@ def convert(
     try:
         tf.saved_model.save(module, path, signatures=module.logits.get_concrete_function())
     except tf.errors.OpError as error:
-        raise OSError(f"{path} cannot be written: {error.message}") from error
+        reason = error.message.rpartition("; ")[2]  # after the name of a temporary file
+        raise OSError(f"TensorFlow cannot write: {reason}") from error
 
 
 def write_record(path: pathlib.Path, record: str) -> None:

@@ -171,7 +171,7 @@ def test_a_full_disk(tmp_path):
     lines = output.splitlines()
     assert len(lines) == 2 * len(NAMES)
     for line, file in zip(lines, [*NAMES.values()] * 2, strict=True):
-        assert f"{file} is not written" in line or f"{file} cannot" in line
+        assert f"{file} is not written" in line
         assert "\\n" not in line
     assert [path.name for path in tmp_path.iterdir()] == ["first.keras"]
 

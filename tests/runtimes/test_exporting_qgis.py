@@ -36,7 +36,7 @@ def path(model, tmp_path_factory):
 
 
 def deepness_settings(path):
-    """What Deepness 0.7 fills its dialog with: each key by `json.loads`, then converted."""
+    """What Deepness fills its panel with: each key by `json.loads`, then converted."""
     stored = onnx_properties(path)
     read = {
         "model_type": lambda value: str(value).capitalize(),
