@@ -13,6 +13,7 @@ from .prediction.image import predict as predict
 from .prediction.overlay import overlay as overlay
 from .prediction.raster.scenes import predict_raster as predict_raster
 from .runtimes.compiling import compile_for_inference as compile_for_inference
+from .runtimes.exporting import export as export
 from .runtimes.predictor import Predictor as Predictor
 from .training import callbacks as callbacks
 from .training.compiling import compile_for_training as compile_for_training

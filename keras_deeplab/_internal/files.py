@@ -1,4 +1,4 @@
-"""Atomic file writes, JSON among them, and file hashes."""
+"""Atomic writes of files and folders, JSON among them, and file hashes."""
 
 import contextlib
 import hashlib
@@ -6,7 +6,9 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 StrPath = str | os.PathLike[str]
@@ -28,6 +30,43 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replace_together(paths: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
+    """Yields a new folder to write files or folders of these names to; then moves all into place.
+
+    After an error the old ones are unchanged and the new ones removed. The last path is the one
+    that readers open first: it is away while the others change, so no process reads a mixture.
+    """
+    parent = paths[0].parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{paths[-1].name}-", dir=parent) as folder:
+        new, old = pathlib.Path(folder) / "new", pathlib.Path(folder) / "old"
+        new.mkdir()
+        old.mkdir()
+        yield new
+        try:
+            for path in reversed(paths):
+                if path.exists():
+                    path.rename(old / path.name)
+            for path in paths:
+                (new / path.name).rename(path)
+        except BaseException:
+            for path in paths:
+                if (old / path.name).exists():
+                    _remove(path)
+                    (old / path.name).rename(path)
+                elif not (new / path.name).exists():  # it was moved
+                    _remove(path)
+            raise
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: StrPath, value: Any) -> None:

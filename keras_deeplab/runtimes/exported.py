@@ -8,8 +8,10 @@ import pathlib
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, file_sha256
 from keras_deeplab.models.inputs import check_fixed_size
+from keras_deeplab.runtimes.export_record import form_of_record
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
 from keras_deeplab.runtimes.registry import AUTO, Runtime
+from keras_deeplab.runtimes.tensor_form import TensorForm, with_native_form
 
 
 def exported_network(path: StrPath, runtime: Runtime) -> Network:
@@ -18,6 +20,10 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
     Raises:
         ValueError: When the file cannot be read, or is of another tool.
     """
+    return _read_file(path, runtime)[0]
+
+
+def _read_file(path: StrPath, runtime: Runtime) -> tuple[Network, TensorForm]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
@@ -27,7 +33,8 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
             f"{path} does not say what it is: it has no entry 'keras_deeplab' in its metadata, so "
             "its classes, channels and value range are unknown."
         )
-    return network_from_json(record, where=str(path))
+    network = network_from_json(record, where=str(path))
+    return network, form_of_record(record, where=str(path))
 
 
 def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predictor:
@@ -41,10 +48,10 @@ def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predi
     Raises:
         ValueError: When the file cannot be read, or is of another tool.
     """
-    network = exported_network(path, runtime)
+    network, form = _read_file(path, runtime)
     precision = "float32" if precision == AUTO else precision
     path = pathlib.Path(path)
-    compile_size = functools.partial(_compile_size, path, runtime, precision)
+    compile_size = functools.partial(_compile_size, path, form, runtime, precision)
     # OpenVINO keeps the weights in a file next to the description of the network.
     weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
     digest = functools.partial(file_sha256, weights)
@@ -52,7 +59,11 @@ def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predi
 
 
 def _compile_size(
-    path: pathlib.Path, runtime: Runtime, precision: str, size: tuple[int, int]
+    path: pathlib.Path,
+    form: TensorForm,
+    runtime: Runtime,
+    precision: str,
+    size: tuple[int, int],
 ) -> Engine:
-    check_fixed_size(str(path), runtime.module.image_size(path), size)
-    return runtime.module.compile_file(path, size, precision)
+    check_fixed_size(str(path), form.size_of(runtime.module.input_shape(path)), size)
+    return with_native_form(runtime.module.compile_file(path, size, precision), form)

@@ -9,8 +9,12 @@ from typing import Any
 import keras
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.models.deeplab import DeepLabV3Plus
 from keras_deeplab.models.inputs import check_fixed_size
+from keras_deeplab.models.layers import ResizeLike
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
+from keras_deeplab.runtimes.tensor_form import CHANNELS_FIRST, NATIVE, TensorForm
+from keras_deeplab.zoo.metadata import ModelMetadata
 
 POLICIES = {"bfloat16": "mixed_bfloat16"}  # dtype policy of a precision
 FLOAT32 = ("preprocessing", "logits", "aux_logits")  # layers of float32 under every policy
@@ -108,14 +112,19 @@ def traced(forward: Callable[[Any], Any], shape: tuple[int | None, ...]) -> Any:
 
 
 def inference_function(
-    model: keras.Model, size: tuple[int, int] | None, *, batch: int | None = None
+    model: keras.Model,
+    size: tuple[int, int] | None,
+    *,
+    batch: int | None = None,
+    form: TensorForm = NATIVE,
 ) -> Any:
-    """The `tf.function` of a model's logits, for other runtimes to convert.
+    """The `tf.function` of a model, for other runtimes to convert.
 
     Args:
         model: Model of logits.
         size: `(height, width)` of the images; `None` leaves both open.
         batch: Number of images; `None` leaves it open.
+        form: `TensorForm` of images and results.
 
     Raises:
         ValueError: On other backends than TensorFlow.
@@ -125,8 +134,30 @@ def inference_function(
             f"Models are converted on Keras's TensorFlow backend, not on "
             f"{keras.backend.backend()}: use runtime='keras', or set KERAS_BACKEND=tensorflow."
         )
-    shape = (batch, *(size or (None, None)), model.input_shape[-1])
-    return traced(lambda images: main_output(model(images, training=False)), shape)
+    import tensorflow as tf
+
+    def forward(images: Any) -> Any:
+        return main_output(model(images, training=False))
+
+    def channels_first(images: Any) -> Any:
+        probabilities = tf.nn.softmax(forward(255 * tf.transpose(images, (0, 2, 3, 1))))
+        results = tf.transpose(probabilities, (0, 3, 1, 2))
+        return tf.ensure_shape(results, (batch, None, *sides))  # Deepness asks for a square
+
+    sides = size or (None, None)
+    shape = form.shape(sides, model.input_shape[-1])
+    return traced(channels_first if form == CHANNELS_FIRST else forward, (batch, *shape))
+
+
+def single_output(model: keras.Model, metadata: ModelMetadata | None) -> DeepLabV3Plus:
+    """The model of the main logits at image size, with metadata, of the same layers."""
+    (image,) = model.inputs
+    logits = main_output(model.output)
+    if "logits" not in {layer.name for layer in model.layers}:  # built with resize_logits=False
+        logits = ResizeLike(dtype="float32", name="logits")([logits, image])
+    single = DeepLabV3Plus(image, logits, name=model.name)
+    single.metadata = metadata
+    return single
 
 
 def with_precision(model: keras.Model, precision: str) -> keras.Model:

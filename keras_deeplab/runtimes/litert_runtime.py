@@ -1,4 +1,4 @@
-"""LiteRT, formerly TensorFlow Lite. A converted file serves one size, one image at a time."""
+"""LiteRT, formerly TensorFlow Lite. A file in the cache serves one size; one image at a time."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ ANY_SIZE = False
 RECORD = b"keras_deeplab"  # name of the entry in the metadata of the file
 
 
-def convert(model: keras.Model, size: tuple[int, int] | None, path: pathlib.Path, record: str):
+def convert(
+    model: keras.Model,
+    size: tuple[int, int] | None,
+    path: pathlib.Path,
+    record: str | None = None,
+) -> None:
     """Writes a Keras model as a LiteRT file, float32."""
     import tensorflow as tf
 
-    from keras_deeplab.runtimes.keras_runtime import inference_function
+    from keras_deeplab.runtimes import saved_model
 
-    module = tf.Module()
-    module.variables_of_model = [variable.value for variable in model.variables]
-    module.logits = inference_function(model, size, batch=1)
     # Through a SavedModel: from the function itself the converter takes twice the time and memory.
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=module.logits.get_concrete_function())
+        saved_model.convert(model, size, pathlib.Path(folder), batch=1)
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-    path.write_bytes(_with_record(content, record))
+    path.write_bytes(content if record is None else _with_record(content, record))
+
+
+def write_record(path: pathlib.Path, record: str) -> None:
+    """Adds the record to a file that `convert` wrote without one."""
+    path.write_bytes(_with_record(path.read_bytes(), record))
 
 
 def _with_record(content: bytes, record: str) -> bytes:
@@ -69,18 +76,21 @@ def read_record(path: pathlib.Path) -> str | None:
     return None
 
 
-def image_size(path: pathlib.Path) -> tuple[int | None, int | None]:
-    """Height and width of the images that a file takes; always fixed."""
-    _, height, width, _ = _interpreter(path).get_input_details()[0]["shape"].tolist()
-    return height, width
+def input_shape(path: pathlib.Path) -> list[int | None]:
+    """Shape of the images that a file takes; `None` for a side of any length."""
+    shape = _interpreter(path).get_input_details()[0]["shape_signature"].tolist()
+    return [None if side < 0 else side for side in shape]
 
 
 def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> Engine:
     """Compiles a converted model."""
     interpreter = _interpreter(path)
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if -1 in source["shape_signature"]:
+        shape = (1, *size, int(source["shape"][-1]))
+        interpreter.resize_tensor_input(source["index"], shape, strict=True)
     with capture_stderr():  # it reports that it takes XNNPACK, as always
         interpreter.allocate_tensors()
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     lock = threading.Lock()  # its buffers belong to one call at a time
 
     def one(image: np.ndarray) -> np.ndarray:

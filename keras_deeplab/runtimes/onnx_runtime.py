@@ -1,4 +1,4 @@
-"""ONNX Runtime. A converted file serves one size: with open sides it takes a third longer."""
+"""ONNX Runtime. A file in the cache serves one size: with open sides it takes a third longer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import os
 import pathlib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.runtimes.tensor_form import NATIVE, TensorForm
 
 if typing.TYPE_CHECKING:
     import keras
@@ -22,19 +23,38 @@ ANY_SIZE = False
 RECORD = "keras_deeplab"  # in the metadata of the file
 
 
-def convert(model: keras.Model, size: tuple[int, int] | None, path: pathlib.Path, record: str):
+def convert(
+    model: keras.Model,
+    size: tuple[int, int] | None,
+    path: pathlib.Path,
+    record: str | None = None,
+    *,
+    form: TensorForm = NATIVE,
+) -> None:
     """Writes a Keras model as an ONNX file, float32."""
     import onnx
     import tf2onnx
 
     from keras_deeplab.runtimes.keras_runtime import inference_function
 
-    function = inference_function(model, size)
+    function = inference_function(model, size, form=form)
     # With any value of this variable tf2onnx copies the weights less often: gigabytes less.
     with _variable("TF2ONNX_CATCH_ERRORS", "FALSE"):
         converted, _ = tf2onnx.convert.from_function(function, function.input_signature)
-    onnx.helper.set_model_props(converted, {RECORD: record})
+    if record is not None:
+        onnx.helper.set_model_props(converted, {RECORD: record})
     onnx.save_model(converted, path)
+
+
+def write_record(
+    path: pathlib.Path, record: str, properties: Mapping[str, str] | None = None
+) -> None:
+    """Adds the record to a file that `convert` wrote without one, and properties for others."""
+    import onnx
+
+    model = onnx.load_model(path)
+    onnx.helper.set_model_props(model, {RECORD: record, **(properties or {})})
+    onnx.save_model(model, path)
 
 
 @contextlib.contextmanager
@@ -54,11 +74,10 @@ def read_record(path: pathlib.Path) -> str | None:
     return _session(path).get_modelmeta().custom_metadata_map.get(RECORD)
 
 
-def image_size(path: pathlib.Path) -> tuple[int | None, int | None]:
-    """Height and width of the images that a file takes; `None` where any will do."""
-    sides = _session(path).get_inputs()[0].shape[1:3]
-    height, width = (side if isinstance(side, int) else None for side in sides)
-    return height, width
+def input_shape(path: pathlib.Path) -> list[int | None]:
+    """Shape of the images that a file takes; `None` for a side of any length."""
+    shape = _session(path).get_inputs()[0].shape
+    return [side if isinstance(side, int) else None for side in shape]
 
 
 def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> Engine:

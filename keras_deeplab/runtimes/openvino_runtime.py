@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import tempfile
 import threading
 import typing
 
@@ -42,14 +43,41 @@ def import_openvino() -> typing.Any:
 
 
 @same_signal_stack()
-def convert(model: keras.Model, size: tuple[int, int] | None, path: pathlib.Path, record: str):
-    """Writes a Keras model as OpenVINO IR, float32, `path` and a `.bin` file beside it."""
+def convert(
+    model: keras.Model,
+    size: tuple[int, int] | None,
+    path: pathlib.Path,
+    record: str | None = None,
+) -> None:
+    """Writes a Keras model as OpenVINO IR, float32, `path` and a `.bin` file next to it."""
     from keras_deeplab.runtimes.keras_runtime import inference_function
 
     openvino = import_openvino()
     converted = openvino.convert_model(inference_function(model, size).get_concrete_function())
-    converted.set_rt_info(record, RECORD)
-    openvino.save_model(converted, path, compress_to_fp16=False)
+    if record is not None:
+        converted.set_rt_info(record, RECORD)
+    _save(converted, path)
+
+
+@same_signal_stack()
+def write_record(path: pathlib.Path, record: str) -> None:
+    """Adds the record to a file that `convert` wrote without one."""
+    model = _read_model(path)
+    model.set_rt_info(record, RECORD)
+    # Into other files, as the weights of the model are read from these when they are needed.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        new = pathlib.Path(folder) / path.name
+        _save(model, new)
+        del model
+        new.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        new.replace(path)
+
+
+def _save(model: typing.Any, path: pathlib.Path) -> None:
+    try:
+        import_openvino().save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(f"OpenVINO cannot write, is the disk full? ({_reason(error)})") from error
 
 
 def read_record(path: pathlib.Path) -> str | None:
@@ -58,11 +86,10 @@ def read_record(path: pathlib.Path) -> str | None:
     return str(model.get_rt_info(RECORD).value) if model.has_rt_info(RECORD) else None
 
 
-def image_size(path: pathlib.Path) -> tuple[int | None, int | None]:
-    """Height and width of the images that a file takes; `None` where any will do."""
+def input_shape(path: pathlib.Path) -> list[int | None]:
+    """Shape of the images that a file takes; `None` for a side of any length."""
     shape = _read_model(path).input().partial_shape
-    height, width = (None if side.is_dynamic else side.get_length() for side in list(shape)[1:3])
-    return height, width
+    return [None if side.is_dynamic else side.get_length() for side in shape]
 
 
 @same_signal_stack()
@@ -87,5 +114,8 @@ def _read_model(path: pathlib.Path) -> typing.Any:
     try:
         return import_openvino().Core().read_model(path)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]  # after the lines of its source code
-        raise InputError(f"{path} cannot be read as OpenVINO IR: {reason}") from error
+        raise InputError(f"{path} cannot be read as OpenVINO IR: {_reason(error)}") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[-1]  # after the lines of its source code

@@ -52,6 +52,7 @@ def network_from_json(text: str, *, where: str) -> Network:
     try:
         record = json.loads(text)
         metadata = record.pop("metadata")
+        record.pop("export", None)  # see export_record.py
         if metadata is not None:
             metadata = ModelMetadata.from_json(metadata, where=where)
         return Network(metadata=metadata, **record)

@@ -18,14 +18,13 @@ from keras_deeplab import __version__
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import write_json
 from keras_deeplab._internal.processor import cpu_flags, cpu_model
+from keras_deeplab.runtimes.check_batch import check_batch
 from keras_deeplab.runtimes.converted import model_folder
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.registry import RUNTIMES, Runtime, package_version
 from keras_deeplab.runtimes.source import ModelSource
-from keras_deeplab.zoo.check_images import read_check_image
 
 AGREEMENT = 0.995  # of the pixels keep the class of Keras in float32
-SIDE = 512  # pixels of the check image that are predicted
 ROUNDS = 3
 HOPELESS = 2.0  # times the fastest so far: no further calls
 KERAS_LEAD = 1.25  # times as fast as others it has to be: it takes seconds longer to start
@@ -112,7 +111,7 @@ def _measure(
     candidates: Sequence[Candidate],
     compile_candidate: Callable[[ModelSource, Candidate], Predictor],
 ) -> list[Measured]:
-    images = _images(source)
+    images = check_batch(source)
     expected = compile_candidate(source, REFERENCE)(images).argmax(-1)
     predictors: dict[Candidate, Predictor] = {}
     agreement = {}
@@ -144,24 +143,6 @@ def _shortest_calls(
             predictor(images)
             shortest[candidate] = min(shortest[candidate], time.perf_counter() - start)
     return shortest
-
-
-def _images(source: ModelSource) -> np.ndarray:
-    """A batch of the check image, or else of noise, which all sizes of features get to see."""
-    network = source.network
-    if source.check_image is None:
-        rng = np.random.default_rng(0)
-        size = (side or SIDE // 2 for side in source.size)
-        noise = rng.uniform(0, 255, (1, *size, network.channels))
-        images = noise.astype(np.float32)
-        return images if network.normalises else (images - 127.5) / 64
-    images = read_check_image(source.check_image)[np.newaxis, :SIDE, :SIDE]
-    if images.shape[-1] != network.channels:
-        raise InputError(
-            f"{source.check_image} has {images.shape[-1]} channels, but {network.name} takes "
-            f"{network.channels}: runtimes cannot be compared on it. Name runtime and precision."
-        )
-    return images
 
 
 def _table(source: ModelSource, best: Measured | None, results: Sequence[Measured]) -> str:

@@ -16,6 +16,7 @@ from tiny import tiny_model
 import keras_deeplab as kd
 from keras_deeplab._internal import processor
 from keras_deeplab.runtimes import selection
+from keras_deeplab.runtimes.check_batch import check_batch
 from keras_deeplab.runtimes.predictor import Network, Predictor
 from keras_deeplab.runtimes.registry import RUNTIMES
 from keras_deeplab.runtimes.selection import REFERENCE, Candidate, choose
@@ -338,13 +339,13 @@ def test_a_second_process_measures_nothing(tmp_path, measured, tiny_networks, ca
 def test_large_check_images_are_cropped(tmp_path):
     write_raster(tmp_path / "image.tif", np.tile(CHECK_IMAGE, (10, 9, 1)))
     source = ModelSource(NETWORK, "net", lambda: "weights", None, tmp_path / "image.tif")
-    assert selection._images(source).shape == (1, 512, 512, 3)
+    assert check_batch(source).shape == (1, 512, 512, 3)
 
 
 @pytest.mark.parametrize("normalises", [True, False])
 def test_noise_without_a_check_image(normalises):
     network = dataclasses.replace(NETWORK, channels=5, normalises=normalises)
-    images = selection._images(ModelSource(network, "net", lambda: "weights", None))
+    images = check_batch(ModelSource(network, "net", lambda: "weights", None))
     assert images.shape == (1, 256, 256, 5) and images.dtype == np.float32
     assert (images.min() >= 0 and 250 < images.max() < 255) == normalises
     assert (abs(images.mean()) < 0.1 and images.std() < 2) != normalises
@@ -352,7 +353,7 @@ def test_noise_without_a_check_image(normalises):
 
 def test_noise_for_a_model_of_one_size():
     found = ModelSource(NETWORK, "net", lambda: "weights", None, size=(40, None))
-    assert selection._images(found).shape == (1, 40, 256, 3)
+    assert check_batch(found).shape == (1, 40, 256, 3)
 
 
 def test_check_image_with_other_channels(source):

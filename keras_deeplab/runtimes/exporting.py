@@ -1,0 +1,136 @@
+"""`keras_deeplab.export`: a model as a file for other programs, checked against Keras."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath, replace_together
+from keras_deeplab.models.inputs import MIN_SIZE
+from keras_deeplab.runtimes.export_check import compare
+from keras_deeplab.runtimes.export_record import ExportedFile
+from keras_deeplab.runtimes.formats import FORMATS, Format, find_format
+from keras_deeplab.runtimes.qgis_properties import check_network, qgis_properties, warn_of_gaps
+from keras_deeplab.runtimes.source import ModelSource, find_source
+from keras_deeplab.runtimes.tensor_form import CHANNELS_FIRST, TensorForm
+
+if typing.TYPE_CHECKING:
+    import keras
+
+Size = tuple[int, int]
+SUFFIXES_OF_RUNTIMES = [known.suffix for known in FORMATS.values() if known.runtime]
+
+
+def export(
+    model: keras.Model | StrPath,
+    path: StrPath,
+    format: str | None = None,
+    tile: int = 512,
+    dynamic: bool = False,
+    raw: bool = False,
+) -> ExportedFile:
+    """Writes a model as a file for another program, and checks it there against Keras.
+
+    The file computes float32. It holds the metadata of the model, its form, and the result of the
+    check: its runtime predicts the check image of the model, and the classes of 99.9 % of the
+    pixels must be those of Keras. The file appears when it has passed, or not at all.
+
+    Args:
+        model: Zoo name, folder of a training run, `.keras` file, or `keras.Model` of logits. Of a
+            model with an auxiliary head the main logits are exported.
+        path: File to write. An existing one is replaced.
+        format: `"onnx"` (`.onnx`, extra `[onnx]`), `"openvino"` (`.xml`, with a `.bin` file next to
+            it), `"litert"` (`.tflite`, extra `[litert]`), `"keras"` (`.keras`) or
+            `"tf_saved_model"` (a folder). `None` takes it from the suffix of `path`.
+        tile: Height and width in pixels of the images that the file takes. `.keras` files take
+            every size that the model takes.
+        dynamic: Leave height and width open.
+        raw: Write ONNX in the form of the other formats: NHWC, 0..255, logits. By default it is
+            NCHW, 0..1, probabilities, with the metadata that QGIS plugins read.
+
+    Returns:
+        `ExportedFile`: format, form, size, agreement with Keras. Printed, it is the summary of
+        `keras-deeplab export`.
+
+    Raises:
+        ValueError: For an unknown model or format, options that do not fit, a runtime that is not
+            installed, and a file that does not give the classes of Keras.
+        OSError: When the file cannot be written.
+
+    Example:
+
+    >>> kd.export("r18_dubai", "dubai.onnx").size
+    (512, 512)
+    """
+    from keras_deeplab.runtimes.keras_runtime import single_output
+
+    path = pathlib.Path(path)
+    kind = find_format(format, path)
+    form = CHANNELS_FIRST if kind.name == "onnx" and not raw else TensorForm()
+    _check_options(model, kind, tile, raw)
+    source = find_source(model)
+    network = source.network
+    if form == CHANNELS_FIRST:
+        check_network(network)
+        warn_of_gaps(network, None if dynamic else tile)
+    elif not network.normalises:
+        form = TensorForm(value_range=None)
+    _check_size(source, tile, dynamic)
+    size = None if dynamic or (kind.name == "keras" and source.size[0] is None) else (tile, tile)
+
+    keras_model = single_output(source.float32_model, network.metadata)
+    options = {"form": form} if form == CHANNELS_FIRST else {}
+    try:
+        with replace_together(kind.files(path)) as folder:
+            file = folder / path.name
+            kind.module.convert(keras_model, size, file, **options)
+            agreement = compare(source, file, kind, form, _sizes(tile, size))
+            exported = ExportedFile(path, kind.name, network, form, size, agreement)
+            _write_record(exported, kind, file)
+    except OSError as error:
+        raise OSError(f"{path} is not written: {error}") from error
+    return exported
+
+
+def _check_options(model: keras.Model | StrPath, kind: Format, tile: int, raw: bool) -> None:
+    if tile < MIN_SIZE:
+        raise InputError(f"tile must be {MIN_SIZE} pixels or more, got {tile}.")
+    if raw and kind.name != "onnx":
+        raise InputError(
+            f"raw is for onnx, got format {kind.name}, which always takes NHWC and gives logits."
+        )
+    is_path = isinstance(model, (str, os.PathLike))
+    if is_path and pathlib.Path(os.fspath(model)).suffix in SUFFIXES_OF_RUNTIMES:
+        raise InputError(f"{model} is converted already: export the model that it was made from.")
+
+
+def _check_size(source: ModelSource, tile: int, dynamic: bool) -> None:
+    """Raises a `ValueError` when a model that was built for one size does not take the tile."""
+    fixed = source.size
+    if fixed == (None, None):
+        return
+    name = source.network.name
+    if dynamic:
+        raise InputError(f"{name} was built for images of {fixed}: it cannot be exported dynamic.")
+    if any(side not in (None, tile) for side in fixed):
+        square = fixed[0] in (None, fixed[1]) or fixed[1] is None
+        hint = f"Export it with tile={fixed[0] or fixed[1]}." if square else "It is not square."
+        raise InputError(f"{name} takes only images of {fixed}, not of tile {tile}. {hint}")
+
+
+def _sizes(tile: int, size: Size | None) -> list[Size]:
+    """The sizes to check a file on: an open one has to work on another size, not square, too."""
+    return [size] if size else [(tile, tile), (max(MIN_SIZE, tile // 2), tile + MIN_SIZE)]
+
+
+def _write_record(exported: ExportedFile, kind: Format, file: pathlib.Path) -> None:
+    options = {}
+    if exported.form == CHANNELS_FIRST:
+        tile = None if exported.size is None else exported.size[0]
+        options["properties"] = qgis_properties(exported.network, tile)
+    record = exported.to_record()
+    kind.module.write_record(file, record, **options)
+    if kind.module.read_record(file) != record:  # some writers say nothing on a full disk
+        raise OSError(f"{file.name} is not complete.")
