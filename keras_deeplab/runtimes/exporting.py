@@ -15,6 +15,7 @@ from keras_deeplab.runtimes.formats import FORMATS, Format, find_format
 from keras_deeplab.runtimes.qgis_properties import check_network, qgis_properties, warn_of_gaps
 from keras_deeplab.runtimes.source import ModelSource, find_source
 from keras_deeplab.runtimes.tensor_form import CHANNELS_FIRST, TensorForm
+from keras_deeplab.zoo.stac_exported import item_path, write_exported_item
 
 if typing.TYPE_CHECKING:
     import keras
@@ -35,7 +36,8 @@ def export(
 
     The file computes float32. It holds the metadata of the model, its form, and the result of the
     check: its runtime predicts the check image of the model, and the classes of 99.9 % of the
-    pixels must be those of Keras. The file appears when it has passed, or not at all.
+    pixels must be those of Keras. The file appears when it has passed, or not at all. Next to it
+    is `FILE.stac.json`, which describes it to STAC catalogues.
 
     Args:
         model: Zoo name, folder of a training run, `.keras` file, or `keras.Model` of logits. Of a
@@ -82,13 +84,17 @@ def export(
 
     keras_model = single_output(source.float32_model, network.metadata)
     options = {"form": form} if form == CHANNELS_FIRST else {}
+    items = [] if network.metadata is None else [item_path(path)]
     try:
-        with replace_together(kind.files(path)) as folder:
+        with replace_together([*items, *kind.files(path)]) as folder:
             file = folder / path.name
             kind.module.convert(keras_model, size, file, **options)
             agreement = compare(source, file, kind, form, _sizes(tile, size))
             exported = ExportedFile(path, kind.name, network, form, size, agreement)
             _write_record(exported, kind, file)
+            if network.metadata is not None:
+                count = keras_model.count_params()
+                write_exported_item(network.metadata, file, exported.to_json(), parameters=count)
     except OSError as error:
         raise OSError(f"{path} is not written: {error}") from error
     return exported

@@ -44,6 +44,11 @@ def exported_item(
     return stac_item(metadata, path.name, assets, exported, parameters=parameters)
 
 
+def item_path(path: pathlib.Path) -> pathlib.Path:
+    """Path of the item of an exported file."""
+    return path.with_name(f"{path.name}.stac.json")
+
+
 def write_exported_item(
     metadata: ModelMetadata,
     path: StrPath,
@@ -53,6 +58,6 @@ def write_exported_item(
 ) -> pathlib.Path:
     """Writes the item of `exported_item` next to the file as `FILE.stac.json`; returns its path."""
     path = pathlib.Path(path)
-    target = path.with_name(f"{path.name}.stac.json")
+    target = item_path(path)
     write_json(target, exported_item(metadata, path, exported, parameters=parameters))
     return target

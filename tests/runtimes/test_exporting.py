@@ -1,5 +1,6 @@
 """Exported files: each is opened by its own runtime, and by `compile_for_inference`."""
 
+import hashlib
 import json
 
 import keras
@@ -66,6 +67,18 @@ def test_its_runtime_gives_the_logits_of_keras(model, exported, name, dynamic):
         assert signature.structured_input_signature[1]["image"].shape == (None, TILE, TILE, 3)
     assert file.size == (None if file.dynamic else (TILE, TILE))
     assert file.dynamic == (dynamic or name == "keras")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stac_item_describes_the_file(model, exported, name):
+    file = exported[name, False]
+    item = json.loads(file.path.with_name(f"{file.path.name}.stac.json").read_text())
+    asset = item["assets"]["model"]
+    assert (file.path.parent / asset["href"]) == file.path
+    if file.path.is_file():
+        digest = hashlib.sha256(file.path.read_bytes()).hexdigest()
+        assert asset["file:checksum"] == f"1220{digest}"  # a multihash
+    assert item["properties"]["mlm:total_parameters"] == model.count_params()
 
 
 @pytest.mark.parametrize("name", NAMES)
