@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, file_sha256
 from keras_deeplab.models.inputs import check_fixed_size
+from keras_deeplab.runtimes.padding import padded
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
-from keras_deeplab.runtimes.registry import AUTO, Runtime
+from keras_deeplab.runtimes.registry import AUTO, INT8, Runtime, runtime_of_file
 
 
 def exported_network(path: StrPath, runtime: Runtime) -> Network:
@@ -18,9 +20,7 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
     Raises:
         ValueError: When the file cannot be read, or is of another tool.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
+    path = _existing(path)
     record = runtime.module.read_record(path)
     if record is None:
         raise InputError(
@@ -30,19 +30,42 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
     return network_from_json(record, where=str(path))
 
 
+def runtime_of_exported(path: StrPath) -> Runtime | None:
+    """The runtime of a file, with the precisions of this file; `None` for no file of a runtime.
+
+    Raises:
+        ValueError: When the file cannot be read.
+    """
+    runtime = runtime_of_file(path)
+    if runtime is None or runtime.name != "openvino":
+        return runtime
+    if runtime.module.read_quantization(_existing(path)) is None:
+        return runtime
+    return dataclasses.replace(runtime, precisions=(INT8,))
+
+
+def _existing(path: StrPath) -> pathlib.Path:
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
+    return path
+
+
 def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predictor:
     """The predictor of a file; `"auto"` is float32, as there is no image to check others with.
 
+    A quantised file has no other precision than int8.
+
     Args:
         path: The file.
-        runtime: The runtime of its suffix.
+        runtime: That of `runtime_of_exported`.
         precision: One of the runtime's, or `"auto"`.
 
     Raises:
         ValueError: When the file cannot be read, or is of another tool.
     """
     network = exported_network(path, runtime)
-    precision = "float32" if precision == AUTO else precision
+    precision = runtime.precisions[0] if precision == AUTO else precision
     path = pathlib.Path(path)
     compile_size = functools.partial(_compile_size, path, runtime, precision)
     # OpenVINO keeps the weights in a file next to the description of the network.
@@ -54,5 +77,20 @@ def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predi
 def _compile_size(
     path: pathlib.Path, runtime: Runtime, precision: str, size: tuple[int, int]
 ) -> Engine:
-    check_fixed_size(str(path), runtime.module.image_size(path), size)
+    fixed = runtime.module.image_size(path)
+    if precision == INT8:
+        return _compile_smaller(path, runtime, fixed, size)
+    check_fixed_size(str(path), fixed, size)
     return runtime.module.compile_file(path, size, precision)
+
+
+def _compile_smaller(
+    path: pathlib.Path, runtime: Runtime, fixed: tuple[int, int], size: tuple[int, int]
+) -> Engine:
+    """The engine of a quantised file, which takes its tile and, mirrored up to it, less."""
+    if size[0] > fixed[0] or size[1] > fixed[1]:
+        raise InputError(
+            f"{path} takes images of up to {fixed[0]} x {fixed[1]} pixels, got {size[0]} x "
+            f"{size[1]}: predict by windows, with window={fixed[0]} or --window {fixed[0]}."
+        )
+    return padded(runtime.module.compile_file(path, fixed, INT8), fixed, size)
