@@ -92,8 +92,8 @@ def write_int8(model: str, output: pathlib.Path, tile: int, options: Options) ->
     result = quantize(source, calibration, tile, output, score, options["accept_loss"])
     if result.float32 is None or result.int8 is None:
         click.echo(
-            f"{result.agreement:.2%} of the pixels of {result.crops} calibration crops have the "
-            "class of float32. This is not an accuracy: name labelled images to measure mIoU."
+            f"{result.agreement:.2%} of the pixels of the calibration crops have the class of "
+            "float32. This is not an accuracy: name labelled images to measure mIoU."
         )
     else:
         click.echo(

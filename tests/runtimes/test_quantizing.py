@@ -104,7 +104,7 @@ def test_precisions_of_a_quantised_file(model, written):
         with pytest.raises(ValueError, match=f"^{path} is quantised to int8: .*'{precision}'"):
             kd.compile_for_inference(path, precision=precision)
     for other in (model, "r18_dubai"):
-        with pytest.raises(ValueError, match="is not quantised.*export MODEL .*--precision int8"):
+        with pytest.raises(ValueError, match=r"is not quantised.*export MODEL .*--precision int8"):
             kd.compile_for_inference(other, precision="int8")
 
 
