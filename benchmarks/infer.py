@@ -5,8 +5,9 @@ Run: python benchmarks/infer.py [--networks r18_d8 ...] [--sides 512 ...] [--con
 
 A call predicts the logits of one uint8 image at the size of the image, with normalisation and
 resizing. Ours are the installed runtimes of `keras_deeplab.compile_for_inference`; the peer is the
-same network with the same weights in plain torch.nn, without auxiliary head. The default takes
-about 15 minutes on two cores; all networks at 512 and 1024 take more than an hour.
+same network with the same weights in plain torch.nn, without auxiliary head. openvino-int8 (needs
+nncf) is quantised with the three bundled images, in its first call with empty caches. The default
+takes about 15 minutes on two cores; all networks at 512 and 1024 take more than an hour.
 
 - Every contestant runs in its own process, on --threads processors. ONNX Runtime and LiteRT ignore
   that limit and start a thread per processor.
@@ -38,6 +39,7 @@ import tempfile
 from inference_networks import write_network
 from inference_processes import (
     DEFAULT,
+    INT8,
     PEERS,
     Job,
     Result,
@@ -123,6 +125,10 @@ def contestants(patterns):
             known += [f"{runtime.name}-{precision}" for precision in runtime.precisions]
         else:
             missing += runtime.packages
+    if importlib.util.find_spec("nncf") is None:
+        missing.append("nncf")
+    elif RUNTIMES["openvino"].installed:
+        known.append(INT8)
     if missing:
         print(f"Left out what needs these packages: pip install {' '.join(missing)}")
     names = [x for x in known if any(fnmatch.fnmatch(x, pattern) for pattern in patterns)]

@@ -14,6 +14,7 @@ import inference_networks as files
 import numpy as np
 
 DEFAULT = "pytorch-eager-float32"
+INT8 = "openvino-int8"
 PEERS = (
     DEFAULT,
     "pytorch-channels_last-float32",
@@ -60,7 +61,20 @@ def contestant(name, job):
 
     silence_tensorflow()
     run = job.folder / files.RUN
+    if name == INT8:
+        return kd.compile_for_inference(_quantized(run, job.side))
     return kd.compile_for_inference(run, runtime=runtime, precision=precision)
+
+
+def _quantized(run, side):
+    """The int8 file of a network in the cache; calibrated with the bundled images."""
+    path = pathlib.Path(os.environ["KERAS_DEEPLAB_HOME"]) / "int8.xml"
+    if not path.exists():
+        from keras_deeplab.runtimes.quantizing import quantize
+        from keras_deeplab.runtimes.source import find_source
+
+        quantize(find_source(run), files.bundled_images(side), side, path)
+    return path
 
 
 def limit_threads(threads):

@@ -9,6 +9,7 @@ from keras_deeplab.commands.data_options import OUTPUT_FILE
 from keras_deeplab.commands.evaluation_options import (
     PROTOCOL,
     check_same_classes,
+    compile_chosen,
     evaluated_images,
     make_protocol,
     model_metadata,
@@ -45,14 +46,13 @@ def command(
     from keras_deeplab._internal.progress import WithProgress
     from keras_deeplab.evaluation.comparison import compare
     from keras_deeplab.evaluation.tables import print_comparison
-    from keras_deeplab.runtimes.compiling import compile_for_inference
 
     of_a, of_b = model_metadata(a), model_metadata(b)
     check_same_classes(a, of_a.classes, b, of_b.classes)
     if of_a.form != of_b.form:
         raise InputError(f"{a} and {b} were trained on other bands or another range of values.")
     first, classes, source = open_evaluation(a, options)
-    second = first if a == b else compile_for_inference(b, options["runtime"], options["precision"])
+    second = first if a == b else compile_chosen(b, options)
     protocol = make_protocol(options, source)
     other = protocol_for(protocol_b, source, options["test_size"]) if protocol_b else protocol
     images = WithProgress(source.open(classes))

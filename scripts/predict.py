@@ -14,6 +14,7 @@ from keras_deeplab.commands.data_options import OUTPUT_FILE, OutputPath, image_f
 from keras_deeplab.commands.evaluation_options import (
     PROTOCOL,
     chosen_views,
+    compile_chosen,
     model_metadata,
     runtime_options,
     view_options,
@@ -105,7 +106,6 @@ def predict_maps(
     """Writes georeferenced maps; returns the summary of each by its image."""
     from keras_deeplab.prediction.protocols import choose_protocol
     from keras_deeplab.prediction.raster.scenes import open_checked, predict_raster
-    from keras_deeplab.runtimes.compiling import compile_for_inference
 
     if options["mask"]:
         raise click.UsageError("--mask is for pictures; a map holds the class indices itself.")
@@ -120,7 +120,7 @@ def predict_maps(
         with open_checked(sources, (target, *maps), metadata, form, nodata=options["nodata"]):
             pass
         warn_of_other_channels(sources[0], form.completed(metadata.form), metadata)
-    predictor = compile_for_inference(model, options["runtime"], options["precision"])
+    predictor = compile_chosen(model, options)
     return {
         " ".join(sources): predict_raster(
             predictor,
@@ -155,7 +155,6 @@ def predict_picture(
     from keras_deeplab.prediction.overlay import check_picture, overlay
     from keras_deeplab.prediction.protocols import choose_protocol
     from keras_deeplab.prediction.views import image_labels
-    from keras_deeplab.runtimes.compiling import compile_for_inference
 
     if len(images) > 1:
         raise click.UsageError("Several images need --output map.tif or a folder.")
@@ -171,7 +170,7 @@ def predict_picture(
     form = image_format(options).completed(trained.form)
     pixels, valid = read_image(image, form)
     warn_of_other_channels(image, form, trained)
-    predictor = compile_for_inference(model, options["runtime"], options["precision"])
+    predictor = compile_chosen(model, options)
     labels = image_labels(predictor, pixels, views)
     if valid is not None:
         labels[~valid] = IGNORE_INDEX

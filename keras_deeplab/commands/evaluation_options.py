@@ -6,6 +6,7 @@ import dataclasses
 import typing
 
 import click
+from click.core import ParameterSource
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.commands.data_options import (
@@ -78,7 +79,8 @@ def runtime_options(precision: str) -> Decorator:
             default=precision,
             show_default=True,
             help="Precision of the computation. auto: the fastest that keeps the class of 99.5 % "
-            "of the pixels of the model's check image.",
+            "of the pixels of the model's check image. int8: quantised files alone, and their "
+            "default.",
         ),
     )
 
@@ -188,13 +190,25 @@ def open_evaluation(model: str, options: Options, *, zoo: Zoo | None = None) -> 
     Raises:
         ValueError: When the classes of the labels are not those of the model.
     """
-    from keras_deeplab.runtimes.compiling import compile_for_inference
     from keras_deeplab.zoo.loader import load
 
     named = model if zoo is None else load(model, zoo=zoo)
     classes, source = open_images(model, model_metadata(named), options)
-    predictor = compile_for_inference(named, options["runtime"], options["precision"])
-    return Evaluation(predictor, classes, source)
+    return Evaluation(compile_chosen(named, options), classes, source)
+
+
+def compile_chosen(model: keras.Model | str, options: Options) -> Predictor:
+    """The predictor of a model, in the runtime and precision of the options of a command.
+
+    A quantised file has its own precision where the command did not name one.
+    """
+    from keras_deeplab.runtimes.compiling import compile_for_inference, stored_precision
+
+    precision = options["precision"]
+    told = click.get_current_context().get_parameter_source("precision")
+    if told is ParameterSource.DEFAULT:
+        precision = stored_precision(model) or precision
+    return compile_for_inference(model, options["runtime"], precision)
 
 
 def open_images(

@@ -13,16 +13,20 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes.converted import converted_model
-from keras_deeplab.runtimes.exported import exported_network, exported_predictor
+from keras_deeplab.runtimes.exported import (
+    exported_network,
+    exported_predictor,
+    runtime_of_exported,
+)
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor
 from keras_deeplab.runtimes.registry import (
     AUTO,
+    INT8,
     Runtime,
     check_precision,
     get_runtime,
     measured_runtimes,
     native,
-    runtime_of_file,
 )
 from keras_deeplab.runtimes.selection import Candidate, choose
 from keras_deeplab.runtimes.source import ModelSource, find_source
@@ -55,7 +59,7 @@ def compile_for_inference(
             model, processor and version of the runtimes.
         precision: `"float32"`, or `"bfloat16"`. `"auto"` lets the same measurement decide; it
             leaves out bfloat16 on processors without instructions for it, and for models without
-            a check image.
+            a check image. A file that was quantised to `"int8"` has that precision alone.
         tile: Side in pixels of the images to come, compiled now and not at the first call; other
             sizes are compiled when they come. `None` compiles each size at its first call.
 
@@ -96,9 +100,15 @@ def find_network(model: keras.Model | StrPath) -> Network:
     return find_source(model).network if own is None else exported_network(model, own)
 
 
+def stored_precision(model: keras.Model | StrPath) -> str | None:
+    """The one precision of a quantised file; `None` for a model that leaves the choice."""
+    own = _runtime_of(model)
+    return INT8 if own is not None and own.precisions == (INT8,) else None
+
+
 def _runtime_of(model: keras.Model | StrPath) -> Runtime | None:
-    """The runtime that reads a file; `None` for any other model."""
-    return runtime_of_file(model) if isinstance(model, (str, os.PathLike)) else None
+    """The runtime that reads a file, with its precisions; `None` for any other model."""
+    return runtime_of_exported(model) if isinstance(model, (str, os.PathLike)) else None
 
 
 def _possible(
@@ -117,13 +127,12 @@ def _possible(
     """
     with _from_environment(runtime=runtime, precision=precision) as chosen:
         runtime, precision = chosen["runtime"], chosen["precision"]
-        if runtime != AUTO:
-            runtimes = [get_runtime(runtime)]
-        else:
-            runtimes = measured_runtimes() if own is None else [own]
-        if own is not None and own not in runtimes:
-            raise InputError(f"{name} is a file of runtime {own.name!r}, not of {runtime!r}.")
-        check_precision(precision, runtimes)
+        runtimes = measured_runtimes() if runtime == AUTO else [get_runtime(runtime)]
+        if own is not None:
+            if runtime not in (AUTO, own.name):
+                raise InputError(f"{name} is a file of runtime {own.name!r}, not of {runtime!r}.")
+            runtimes = [own]
+        check_precision(precision, runtimes, name)
     return runtimes, precision
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 
@@ -9,8 +10,9 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, file_sha256
 from keras_deeplab.models.inputs import check_fixed_size
 from keras_deeplab.runtimes.export_record import form_of_record
+from keras_deeplab.runtimes.padding import padded
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
-from keras_deeplab.runtimes.registry import AUTO, Runtime
+from keras_deeplab.runtimes.registry import AUTO, INT8, Runtime, runtime_of_file
 from keras_deeplab.runtimes.tensor_form import TensorForm, with_native_form
 
 
@@ -24,9 +26,7 @@ def exported_network(path: StrPath, runtime: Runtime) -> Network:
 
 
 def _read_file(path: StrPath, runtime: Runtime) -> tuple[Network, TensorForm]:
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
+    path = _existing(path)
     record = runtime.module.read_record(path)
     if record is None:
         raise InputError(
@@ -37,19 +37,42 @@ def _read_file(path: StrPath, runtime: Runtime) -> tuple[Network, TensorForm]:
     return network, form_of_record(record, where=str(path))
 
 
+def runtime_of_exported(path: StrPath) -> Runtime | None:
+    """The runtime of a file, with the precisions of this file; `None` for no file of a runtime.
+
+    Raises:
+        ValueError: When the file cannot be read.
+    """
+    runtime = runtime_of_file(path)
+    if runtime is None or runtime.name != "openvino":
+        return runtime
+    if runtime.module.read_quantization(_existing(path)) is None:
+        return runtime
+    return dataclasses.replace(runtime, precisions=(INT8,))
+
+
+def _existing(path: StrPath) -> pathlib.Path:
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.")
+    return path
+
+
 def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predictor:
     """The predictor of a file; `"auto"` is float32, as there is no image to check others with.
 
+    A quantised file has no other precision than int8.
+
     Args:
         path: The file.
-        runtime: The runtime of its suffix.
+        runtime: That of `runtime_of_exported`.
         precision: One of the runtime's, or `"auto"`.
 
     Raises:
         ValueError: When the file cannot be read, or is of another tool.
     """
     network, form = _read_file(path, runtime)
-    precision = "float32" if precision == AUTO else precision
+    precision = runtime.precisions[0] if precision == AUTO else precision
     path = pathlib.Path(path)
     compile_size = functools.partial(_compile_size, path, form, runtime, precision)
     # OpenVINO keeps the weights in a file next to the description of the network.
@@ -65,5 +88,26 @@ def _compile_size(
     precision: str,
     size: tuple[int, int],
 ) -> Engine:
-    check_fixed_size(str(path), form.size_of(runtime.module.input_shape(path)), size)
+    fixed = form.size_of(runtime.module.input_shape(path))
+    if precision == INT8:
+        return _compile_smaller(path, runtime, fixed, size)
+    check_fixed_size(str(path), fixed, size)
     return with_native_form(runtime.module.compile_file(path, size, precision), form)
+
+
+def _compile_smaller(
+    path: pathlib.Path,
+    runtime: Runtime,
+    fixed: tuple[int | None, int | None],
+    size: tuple[int, int],
+) -> Engine:
+    """The engine of a quantised file, which takes its tile and, mirrored up to it, less."""
+    height, width = fixed
+    assert height is not None and width is not None  # `quantize` fixes them
+    if size[0] > height or size[1] > width:
+        raise InputError(
+            f"{path} takes images of up to {height} x {width} pixels, got {size[0]} x "
+            f"{size[1]}: predict by windows, with window={height} or --window {height}."
+        )
+    tile = (height, width)
+    return padded(runtime.module.compile_file(path, tile, INT8), tile, size)

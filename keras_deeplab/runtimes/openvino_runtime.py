@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pathlib
 import sys
 import tempfile
@@ -20,26 +21,37 @@ if typing.TYPE_CHECKING:
 
 SUFFIX = ".xml"
 ANY_SIZE = True
-HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's own default is the lower precision
+# OpenVINO's own default is the lower precision. What is not quantised in an int8 model is float32.
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 RECORD = "keras_deeplab"  # in the runtime information of the file
+QUANTIZATION = "keras_deeplab_int8"  # there in a quantised file: how it was made, as JSON text
 
 
 def import_openvino() -> typing.Any:
-    """The module `openvino`, imported without its telemetry.
+    """The module `openvino`, imported without its telemetry."""
+    return _without_telemetry("openvino")
 
-    With `openvino_telemetry` in place, the import alone sends a message to a server. OpenVINO works
-    without that package, and then sends nothing.
+
+def import_nncf() -> typing.Any:
+    """The module `nncf`, imported without its telemetry."""
+    import_openvino()  # which it imports
+    return _without_telemetry("nncf")
+
+
+def _without_telemetry(package: str) -> typing.Any:
+    """A package that sends messages to a server where it can import `openvino_telemetry`.
+
+    With that package in place, the import of OpenVINO alone sends one. OpenVINO and NNCF work
+    without it, and then send nothing.
     """
     telemetry = "openvino_telemetry"
-    if "openvino" not in sys.modules and telemetry not in sys.modules:
-        sys.modules[telemetry] = None  # type: ignore[assignment]  # imports of it fail
-        try:
-            import openvino
-        finally:
-            del sys.modules[telemetry]
-    import openvino
-
-    return openvino
+    if package in sys.modules or telemetry in sys.modules:
+        return importlib.import_module(package)
+    sys.modules[telemetry] = None  # type: ignore[assignment]  # imports of it fail
+    try:
+        return importlib.import_module(package)
+    finally:
+        del sys.modules[telemetry]
 
 
 @same_signal_stack()
@@ -84,6 +96,12 @@ def read_record(path: pathlib.Path) -> str | None:
     """The record that `convert` was given; `None` for a file of another tool."""
     model = _read_model(path)
     return str(model.get_rt_info(RECORD).value) if model.has_rt_info(RECORD) else None
+
+
+def read_quantization(path: pathlib.Path) -> str | None:
+    """How a file was quantised to int8 by `quantizing.quantize`; `None` for any other file."""
+    model = _read_model(path)
+    return str(model.get_rt_info(QUANTIZATION).value) if model.has_rt_info(QUANTIZATION) else None
 
 
 def input_shape(path: pathlib.Path) -> list[int | None]:

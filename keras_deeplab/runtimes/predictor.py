@@ -72,7 +72,8 @@ class Predictor:
 
     Attributes:
         runtime: `"keras"`, `"openvino"`, `"onnx"` or `"litert"`.
-        precision: `"float32"` or `"bfloat16"`; `"float16"` for a Keras model under that policy.
+        precision: `"float32"` or `"bfloat16"`; `"int8"` for a quantised file; `"float16"` for a
+            Keras model under that policy.
         network: `Network`.
         metadata: `ModelMetadata`; `None` where it is unknown.
         weights_sha256: Function that returns the SHA-256 of the weights: of their file, or of the

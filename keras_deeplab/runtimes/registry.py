@@ -13,7 +13,8 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.processor import has_bfloat16
 
-PRECISIONS = ("float32", "bfloat16")
+INT8 = "int8"  # of quantised files alone, see quantizing.py
+PRECISIONS = ("float32", "bfloat16", INT8)
 AUTO = "auto"
 
 
@@ -25,7 +26,7 @@ class Runtime:
         name: Its name.
         packages: Packages that it imports.
         extra: Extra of this package that installs them; `None` for a part of every install.
-        precisions: What it can compute in.
+        precisions: What it can compute any model in.
         suffix: Of the files it reads; `None` where it reads none.
     """
 
@@ -110,17 +111,26 @@ def get_runtime(name: str) -> Runtime:
     return runtime
 
 
-def check_precision(precision: str, runtimes: list[Runtime]) -> None:
-    """Raises a `ValueError` for a precision that no runtime can compute this model in.
+def check_precision(precision: str, runtimes: list[Runtime], name: str) -> None:
+    """Raises a `ValueError` for a precision that no runtime can compute a model in.
 
     Args:
         precision: Name of a precision, or `"auto"`.
         runtimes: The runtimes to choose from.
+        name: What to call the model.
     """
     offered = {known for runtime in runtimes for known in runtime.precisions}
     known = [known for known in PRECISIONS if known in offered]
     if precision in (AUTO, *known):
         return
+    if precision == INT8:
+        raise InputError(
+            f"{name} is not quantised to int8. Write a quantised file, and use that as the model: "
+            "keras-deeplab export MODEL --format openvino --precision int8 --calibrate FOLDER "
+            "--output FILE.xml"
+        )
+    if known == [INT8]:
+        raise InputError(f"{name} is quantised to int8: precision {precision!r} is not possible.")
     raise InputError(
         f"precision must be {AUTO} or one of {', '.join(known)}, got {precision!r}. Runtime: "
         f"{', '.join(runtime.name for runtime in runtimes)}."

@@ -64,9 +64,9 @@ def test_pairs_of_a_csv_file(scenes):
 
 def test_folders_are_listed_once(scenes, monkeypatch):
     listed = []
-    files_by_stem = pairs._files_by_stem
+    files_by_stem = pairs.files_by_stem
     monkeypatch.setattr(
-        pairs, "_files_by_stem", lambda folder: listed.append(folder) or files_by_stem(folder)
+        pairs, "files_by_stem", lambda folder: listed.append(folder) or files_by_stem(folder)
     )
     source = DataSource(images=(scenes / "one",), masks=(scenes / "labels",), mask_suffix="_m")
     source.open(CLASSES)

@@ -93,12 +93,12 @@ def test_bfloat16_needs_instructions(monkeypatch, flags, expected):
             "one of float32, bfloat16, got 'float64'.*: keras, onnx",
         ),
         ("bfloat16", ["onnx"], "auto or one of float32, got 'bfloat16'. Runtime: onnx"),
-        ("int8", ["openvino"], "one of float32, bfloat16, got 'int8'. Runtime: openvino."),
+        ("int8", ["openvino"], "^net is not quantised to int8.*keras-deeplab export MODEL"),
     ],
 )
 def test_precisions_that_no_runtime_has(precision, names, message):
     with pytest.raises(ValueError, match=message):
-        check_precision(precision, [RUNTIMES[name] for name in names])
+        check_precision(precision, [RUNTIMES[name] for name in names], "net")
 
 
 def test_files_by_their_suffix(monkeypatch):

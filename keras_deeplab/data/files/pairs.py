@@ -80,8 +80,8 @@ def _stems(
 ) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
     """Files by stem of an image folder and its mask folder, which may be the same folder."""
     shared = image_dir.resolve() == mask_dir.resolve()
-    images = _files_by_stem(image_dir)
-    masks = images if shared else _files_by_stem(mask_dir)
+    images = files_by_stem(image_dir)
+    masks = images if shared else files_by_stem(mask_dir)
     if not mask_suffix:
         return images, masks
     if shared:
@@ -94,7 +94,12 @@ def _stems(
     return images, {stem.removesuffix(mask_suffix): path for stem, path in masks.items()}
 
 
-def _files_by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def files_by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The image files below a folder by stem, in the order of their paths.
+
+    Raises:
+        ValueError: When there is none, or when two of them share a stem.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.")
     files: dict[str, pathlib.Path] = {}

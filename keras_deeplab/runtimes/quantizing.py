@@ -1,0 +1,171 @@
+"""int8 by post-training quantisation: OpenVINO files of one image size, quantised by NNCF."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import pathlib
+import typing
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath, replace_together
+from keras_deeplab._internal.signal_stack import same_signal_stack
+from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
+from keras_deeplab.runtimes import openvino_runtime
+from keras_deeplab.runtimes.exported import exported_predictor
+from keras_deeplab.runtimes.predictor import Predictor
+from keras_deeplab.runtimes.registry import INT8, get_runtime
+from keras_deeplab.runtimes.source import ModelSource
+
+MOST_LOSS = 0.005  # of the score, without `accept_loss`
+COMPARED = 16  # of the calibration crops, at most, in float32 and int8
+
+Score = Callable[[Predictor], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """How a file was quantised, and what it is worth; the file holds it as well.
+
+    Args:
+        tile: Height and width of the images that it takes.
+        crops: Number of calibration crops.
+        agreement: Share of the pixels of up to 16 calibration crops with the class of float32. Not
+            an accuracy: the crops have no labels.
+        float32: Score of the float32 model, 0..1; `None` where nothing was scored.
+        int8: Score of the int8 model.
+        nncf: Version of NNCF.
+    """
+
+    tile: int
+    crops: int
+    agreement: float
+    float32: float | None
+    int8: float | None
+    nncf: str
+
+    @property
+    def loss(self) -> float:
+        """How much lower the score of int8 is; 0 where nothing was scored."""
+        return 0.0 if self.float32 is None or self.int8 is None else self.float32 - self.int8
+
+
+def quantize(
+    source: ModelSource,
+    calibration: np.ndarray,
+    tile: int,
+    output: StrPath,
+    score: Score | None = None,
+    accept_loss: bool = False,
+) -> Quantized:
+    """Writes a model as OpenVINO IR that computes in int8.
+
+    Weights and activations of the convolutions are rounded to 8 bits. NNCF finds the ranges of the
+    activations on the calibration crops; no training takes place.
+
+    Args:
+        source: The model, see `find_source`.
+        calibration: Crops `(N, tile, tile, C)` of images of the kind that the model is for, as the
+            model takes them; no labels.
+        tile: Height and width of the images that the file will take. It is fixed: NNCF quantises
+            resized features with ranges of their size.
+        output: The `.xml` file; its weights go to a `.bin` file next to it.
+        score: Function from a `Predictor` to a score 0..1, higher is better, for example its mIoU
+            on labelled images. It is called for the model in float32 and in int8.
+        accept_loss: Whether to write the file even if the score drops by more than 0.005.
+
+    Returns:
+        `Quantized`.
+
+    Raises:
+        ValueError: When NNCF is not installed, when crops or tile do not fit the model, or when the
+            score drops by more than 0.005. Then nothing is written.
+    """
+    output = pathlib.Path(output)
+    check_quantizing(source, tile, output)
+    shape = (tile, tile, source.network.channels)
+    if calibration.ndim != 4 or calibration.shape[1:] != shape or not len(calibration):
+        raise InputError(
+            f"Expected calibration crops of shape (count, {', '.join(map(str, shape))}), got "
+            f"{calibration.shape}."
+        )
+    with replace_together([output.with_suffix(".bin"), output]) as folder:
+        float32, int8 = folder / ".float32.xml", folder / ".int8.xml"
+        record = source.network.to_json()
+        openvino_runtime.convert(source.float32_model, None, float32, record)
+        model = _quantized(float32, calibration)
+        model.set_rt_info("{}", openvino_runtime.QUANTIZATION)
+        _save(model, int8)
+        result = _judged(float32, int8, calibration, score)
+        if result.loss > MOST_LOSS and not accept_loss:
+            raise InputError(
+                f"The score drops by {100 * result.loss:.2f} points in int8, by more than "
+                f"{100 * MOST_LOSS:g}: nothing is written. Calibrate with more images, or take it "
+                "all the same with accept_loss=True or --accept-loss."
+            )
+        note = json.dumps(dataclasses.asdict(result))
+        model.set_rt_info(note, openvino_runtime.QUANTIZATION)
+        _save(model, folder / output.name)
+    return result
+
+
+def check_quantizing(source: ModelSource, tile: int, output: StrPath) -> None:
+    """Raises a `ValueError` when a model cannot be quantised like this, before any work."""
+    get_runtime("openvino")
+    if importlib.util.find_spec("nncf") is None:
+        raise InputError('int8 needs NNCF: pip install "keras-deeplab[int8]".')
+    if tile < MIN_SIZE:
+        raise InputError(f"tile must be {MIN_SIZE} pixels or more, got {tile}.")
+    check_fixed_size(source.network.name, source.size, (tile, tile))
+    if pathlib.Path(output).suffix != openvino_runtime.SUFFIX:
+        raise InputError(f"{output}: the name of an int8 file must end in .xml, of OpenVINO.")
+
+
+def read_quantized(path: StrPath) -> Quantized | None:
+    """How a file was quantised; `None` for a file that was not."""
+    text = openvino_runtime.read_quantization(pathlib.Path(path))
+    return None if text is None else Quantized(**json.loads(text))
+
+
+@same_signal_stack()
+def _quantized(path: pathlib.Path, calibration: np.ndarray) -> typing.Any:
+    nncf = openvino_runtime.import_nncf()
+    model = openvino_runtime.import_openvino().Core().read_model(path)
+    model.reshape([-1, *calibration.shape[1:]])
+    crops = nncf.Dataset(calibration, lambda crop: crop[np.newaxis].astype(np.float32))
+    return nncf.quantize(
+        model,
+        crops,
+        preset=nncf.QuantizationPreset.MIXED,  # ranges of activations may be asymmetric
+        target_device=nncf.TargetDevice.CPU,
+        subset_size=len(calibration),
+    )
+
+
+@same_signal_stack()
+def _save(model: typing.Any, path: pathlib.Path) -> None:
+    openvino_runtime.import_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def _judged(
+    float32: pathlib.Path, int8: pathlib.Path, calibration: np.ndarray, score: Score | None
+) -> Quantized:
+    """Compares the two files, each as `compile_for_inference` runs it."""
+    openvino = get_runtime("openvino")
+    first = exported_predictor(float32, openvino, "float32")
+    second = exported_predictor(int8, openvino, INT8)
+    compared = calibration[:: -(-len(calibration) // COMPARED), np.newaxis]
+    same = [(first(crop).argmax(-1) == second(crop).argmax(-1)).mean() for crop in compared]
+    return Quantized(
+        tile=calibration.shape[1],
+        crops=len(calibration),
+        agreement=float(np.mean(same)),
+        float32=None if score is None else float(score(first)),
+        int8=None if score is None else float(score(second)),
+        nncf=importlib.metadata.version("nncf"),
+    )

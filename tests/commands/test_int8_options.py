@@ -1,0 +1,137 @@
+"""The options of int8, in a command of their own, and the commands that take the file."""
+
+import importlib.util
+import json
+import os
+import pathlib
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from in_process import run
+from PIL import Image
+from rasters import write_raster
+
+import keras_deeplab as kd
+from keras_deeplab.checkpoints.keras_files import save_keras_weights
+from keras_deeplab.commands.group import Command
+from keras_deeplab.commands.int8_options import check_int8_options, int8_options, write_int8
+from keras_deeplab.runtimes import quantizing
+from keras_deeplab.runtimes.quantizing import read_quantized
+
+if importlib.util.find_spec("nncf") is None:  # not imported here: it would import telemetry
+    pytest.skip("needs the extra [int8]", allow_module_level=True)
+
+TILE = 64
+
+
+@click.command("export", cls=Command)
+@click.argument("model")
+@click.option("--output", type=pathlib.Path)
+@click.option("--format")
+@int8_options()
+def command(model, output, format, **options):
+    check_int8_options(format, options)
+    if options["precision"] == "int8":
+        write_int8(model, output, TILE, options)
+
+
+def export(*arguments):
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def auto(monkeypatch):
+    """`auto` means what it means for users."""
+    monkeypatch.delenv("KERAS_DEEPLAB_RUNTIME")
+    monkeypatch.delenv("KERAS_DEEPLAB_PRECISION")
+
+
+@pytest.fixture
+def trained(labelled_folder, tmp_path, tiny_networks):
+    """The folder of a run with random weights, for the labelled images."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    save_keras_weights(kd.build("r18_d16", 2), folder / "last.weights.h5")
+    table = json.loads((labelled_folder / "classes.json").read_text())
+    (folder / "run.json").write_text(json.dumps({"variant": "r18_d16", **table}))
+    return folder
+
+
+@pytest.fixture
+def images(labelled_folder):
+    return ("--images", labelled_folder / "images", "--masks", labelled_folder / "masks")
+
+
+@pytest.fixture
+def arguments(trained, labelled_folder, tmp_path):
+    calibrate = ("--calibrate", labelled_folder / "images")
+    return (trained, "--precision", "int8", *calibrate, "--output", tmp_path / "out" / "model.xml")
+
+
+def miou(model, images, tmp_path, *options):
+    """mIoU as `evaluate` prints it."""
+    run("evaluate", model, *images, "--window", TILE, *options, "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    return found["mIoU"], found["precision"], found["runtime"]
+
+
+def test_miou_before_and_after(arguments, images, trained, tmp_path):
+    said = export(*arguments, *images, "--accept-loss").output
+    path = tmp_path / "out" / "model.xml"
+    float32, *_ = miou(trained, images, tmp_path, "--runtime", "openvino")
+    int8, *how = miou(path, images, tmp_path)  # its own precision, though the default is float32
+    assert how == ["int8", "openvino"]
+    assert f"mIoU {float32:.4f} in float32, {int8:.4f} in int8" in said
+    result = read_quantized(path)
+    assert (result.float32, result.int8) == pytest.approx((float32, int8), abs=1e-9)
+
+
+def test_a_loss_is_refused(arguments, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantizing, "MOST_LOSS", -1.0)  # any score is too low
+    result = export(*arguments, *images)
+    assert result.exit_code != 0 and "nothing is written" in result.output
+    assert os.listdir(tmp_path / "out") == []
+    assert export(*arguments, *images, "--accept-loss").exit_code == 0
+
+
+def test_without_labels_it_is_not_an_accuracy(arguments, labelled_folder, tmp_path):
+    result = export(*arguments)
+    assert result.exit_code == 0, result.exception
+    path = tmp_path / "out" / "model.xml"
+    quantised = read_quantized(path)
+    assert f"{quantised.agreement:.2%} of the pixels of the calibration crops " in result.output
+    assert "not an accuracy" in result.output and quantised.int8 is None
+    image = labelled_folder / "images" / "scene_1.png"  # smaller than the tile
+    run("predict", image, "--model", path, "--mask", tmp_path / "mask.png")
+    pixels = np.asarray(Image.open(image))
+    expected = kd.predict(kd.compile_for_inference(path), pixels).argmax(-1)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), expected)
+
+
+def test_the_check_image_calibrates(arguments, trained, tmp_path):
+    without = (*arguments[:3], *arguments[5:])
+    result = export(*without)
+    assert result.exit_code != 0 and "no check image" in result.output
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 64, 3), "uint8")
+    Image.fromarray(pixels).save(trained / "check_image.tif")
+    assert export(*without).exit_code == 0
+    assert read_quantized(tmp_path / "out" / "model.xml").crops == 2
+
+
+def test_calibration_images_with_other_bands(arguments, labelled_folder, tmp_path):
+    path = labelled_folder / "images" / "scene_9.tif"
+    write_raster(path, np.zeros((64, 64, 4), "uint8"), photometric="MINISBLACK")
+    result = export(*arguments)
+    assert result.exit_code != 0 and f"{path} has 4 bands" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_do_not_fit(trained, images, arguments, tmp_path):
+    result = export(trained, *images, "--accept-loss")
+    assert result.exit_code == 2
+    assert "--accept-loss, --images, --masks: only for --precision int8" in result.output
+    result = export(*arguments, "--format", "onnx")
+    assert result.exit_code == 2 and "int8 is for --format openvino, not onnx" in result.output
+    assert export(trained, "--format", "onnx").exit_code == 0

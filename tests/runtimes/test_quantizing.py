@@ -1,0 +1,180 @@
+"""int8 files: what they compute, what they say of themselves, and when none is written."""
+
+import importlib.util
+import os
+import sys
+
+import numpy as np
+import pytest
+from runtimes.runtime_cases import run_python
+from tiny import tiny_networks
+
+import keras_deeplab as kd
+from keras_deeplab.runtimes.compiling import stored_precision
+from keras_deeplab.runtimes.openvino_runtime import import_openvino
+from keras_deeplab.runtimes.quantizing import quantize, read_quantized
+from keras_deeplab.runtimes.source import find_source
+
+if importlib.util.find_spec("nncf") is None:  # not imported here: it would import telemetry
+    pytest.skip("needs the extra [int8]", allow_module_level=True)
+
+TILE = 64
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Cells of one colour with noise."""
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 200, (6, TILE // 8, TILE // 8, 3)).repeat(8, 1).repeat(8, 2)
+    return (cells + rng.integers(0, 50, cells.shape)).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def model():
+    with tiny_networks():
+        return kd.build("r18_d16", 3)
+
+
+@pytest.fixture
+def source(model):
+    return find_source(model)
+
+
+@pytest.fixture(scope="module")
+def written(model, crops, tmp_path_factory):
+    """An int8 file, and its `Quantized`."""
+    path = tmp_path_factory.mktemp("int8") / "new" / "model.xml"
+    return path, quantize(find_source(model), crops[:4], TILE, path)
+
+
+def test_the_classes_are_nearly_those_of_float32(model, crops, written):
+    path, result = written
+    predictor = kd.compile_for_inference(path)
+    assert (predictor.runtime, predictor.precision) == ("openvino", "int8")
+    assert predictor.metadata == model.metadata
+    expected = np.asarray(model(crops.astype("float32"), training=False)).argmax(-1)
+    same = predictor(crops).argmax(-1) == expected
+    assert same.mean() > 0.97
+    assert result.agreement == pytest.approx(same[:4].mean(), abs=0.002)  # of the calibration
+    assert kd.evaluate(predictor, [(crops[0], expected[0])]).result()["aAcc"] > 0.95
+
+
+def test_the_convolutions_are_int8(written):
+    path, _ = written
+    kinds = [
+        node.get_element_type().get_type_name()
+        for node in import_openvino().Core().read_model(path).get_ordered_ops()
+        if node.get_type_name() == "Constant" and len(node.shape) == 4
+    ]
+    assert kinds.count("i8") == 3  # all of the tiny network
+    assert sorted(os.listdir(path.parent)) == ["model.bin", "model.xml"]
+
+
+def test_the_file_says_how_it_was_made(model, written):
+    path, result = written
+    assert read_quantized(path) == result and stored_precision(path) == "int8"
+    assert (result.tile, result.crops, result.float32, result.int8) == (TILE, 4, None, None)
+    assert result.loss == 0 and result.nncf
+    assert stored_precision(model) is None and stored_precision("r18_dubai") is None
+
+
+def test_twice_the_same(source, crops, written, tmp_path):
+    quantize(source, crops[:4], TILE, tmp_path / "model.xml")
+    path, _ = written
+    assert path.with_suffix(".bin").read_bytes() == (tmp_path / "model.bin").read_bytes()
+
+
+def test_it_takes_one_size_and_mirrors_smaller_images(crops, written):
+    path, _ = written
+    predictor = kd.compile_for_inference(path)
+    part = crops[:2, :40, :50]
+    whole = np.pad(part, ((0, 0), (0, 24), (0, 14), (0, 0)), "symmetric")
+    np.testing.assert_array_equal(predictor(part), predictor(whole)[:, :40, :50])
+    large = np.concatenate([crops[0], crops[1]])
+    message = f"^{path} takes images of up to 64 x 64 pixels, got 128 x 64.*--window 64"
+    with pytest.raises(ValueError, match=message):
+        predictor(large[np.newaxis])
+    with pytest.raises(ValueError, match="up to 64 x 64"):
+        kd.compile_for_inference(path, tile=96)
+    assert kd.predict(predictor, large, window=TILE).shape == (128, 64, 3)
+
+
+def test_precisions_of_a_quantised_file(model, written):
+    path, _ = written
+    assert kd.compile_for_inference(path, precision="int8").precision == "int8"
+    for precision in ("float32", "bfloat16"):
+        with pytest.raises(ValueError, match=f"^{path} is quantised to int8: .*'{precision}'"):
+            kd.compile_for_inference(path, precision=precision)
+    for other in (model, "r18_dubai"):
+        with pytest.raises(ValueError, match=r"is not quantised.*export MODEL .*--precision int8"):
+            kd.compile_for_inference(other, precision="int8")
+
+
+# --- The score ---
+
+
+def scores(float32, int8):
+    return lambda predictor: {"float32": float32, "int8": int8}[predictor.precision]
+
+
+def test_a_loss_is_refused_or_accepted(source, crops, tmp_path):
+    path = tmp_path / "model.xml"
+    options = (source, crops[:2], TILE, path)
+    with pytest.raises(ValueError, match=r"drops by 0\.60 points in int8.*nothing is written"):
+        quantize(*options, scores(0.5, 0.494))
+    assert os.listdir(tmp_path) == []
+    result = quantize(*options, scores(0.5, 0.496))  # less than half a point
+    assert (result.float32, result.int8) == (0.5, 0.496)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="nothing is written"):
+        quantize(*options, scores(0.9, 0.1))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    accepted = quantize(*options, scores(0.9, 0.1), accept_loss=True)
+    assert accepted.loss == pytest.approx(0.8)
+    assert read_quantized(path) == accepted and kd.compile_for_inference(path)(crops).any()
+
+
+def test_nothing_is_left_of_a_failure(source, crops, tmp_path):
+    def fail(predictor):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quantize(source, crops[:2], TILE, tmp_path / "model.xml", fail)
+    assert os.listdir(tmp_path) == []
+
+
+# --- What cannot be quantised ---
+
+
+def test_arguments_that_do_not_fit(source, crops, tmp_path):
+    path = tmp_path / "model.xml"
+    for wrong in (crops[..., :2], crops[0], crops[:0], crops[:, :32]):
+        with pytest.raises(ValueError, match=r"calibration crops of shape \(count, 64, 64, 3\)"):
+            quantize(source, wrong, TILE, path)
+    with pytest.raises(ValueError, match="tile must be 32 pixels or more, got 16"):
+        quantize(source, crops, 16, path)
+    with pytest.raises(ValueError, match=r"model\.onnx: .*must end in \.xml"):
+        quantize(source, crops, TILE, tmp_path / "model.onnx")
+    fixed = find_source(kd.build("r18_d16", 2, input_shape=(96, 96, 3)))
+    with pytest.raises(ValueError, match="takes only images of height 96, got 64"):
+        quantize(fixed, crops, TILE, path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_nncf(source, crops, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)  # imports of it fail
+    with pytest.raises(ValueError, match=r'pip install "keras-deeplab\[int8\]"'):
+        quantize(source, crops, TILE, tmp_path / "model.xml")
+
+
+def test_nncf_sends_nothing():
+    code = """
+import sys
+from keras_deeplab.runtimes.openvino_runtime import import_nncf
+import_nncf()
+assert "openvino_telemetry" not in sys.modules and "nncf.telemetry" in sys.modules
+from nncf.telemetry.wrapper import telemetry
+print(telemetry)
+"""
+    output, _ = run_python(code)
+    assert "Stub" in output or "Mock" in output
