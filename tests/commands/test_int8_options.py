@@ -1,22 +1,17 @@
-"""The options of int8, in a command of their own, and the commands that take the file."""
+"""`export --precision int8`, and the commands that take the file."""
 
 import importlib.util
 import json
 import os
-import pathlib
 
-import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from in_process import run
 from PIL import Image
 from rasters import write_raster
 
 import keras_deeplab as kd
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
-from keras_deeplab.commands.group import Command
-from keras_deeplab.commands.int8_options import check_int8_options, int8_options, write_int8
 from keras_deeplab.runtimes import quantizing
 from keras_deeplab.runtimes.quantizing import read_quantized
 
@@ -26,19 +21,8 @@ if importlib.util.find_spec("nncf") is None:  # not imported here: it would impo
 TILE = 64
 
 
-@click.command("export", cls=Command)
-@click.argument("model")
-@click.option("--output", type=pathlib.Path)
-@click.option("--format")
-@int8_options()
-def command(model, output, format, **options):
-    check_int8_options(format, options)
-    if options["precision"] == "int8":
-        write_int8(model, output, TILE, options)
-
-
 def export(*arguments):
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return run("export", *arguments, "--tile", TILE, check=False)
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +113,12 @@ def test_calibration_images_with_other_bands(arguments, labelled_folder, tmp_pat
 
 
 def test_options_that_do_not_fit(trained, images, arguments, tmp_path):
-    result = export(trained, *images, "--accept-loss")
+    file = ("--output", tmp_path / "model.xml")
+    result = export(trained, *images, "--accept-loss", *file)
     assert result.exit_code == 2
     assert "--accept-loss, --images, --masks: only for --precision int8" in result.output
     result = export(*arguments, "--format", "onnx")
     assert result.exit_code == 2 and "int8 is for --format openvino, not onnx" in result.output
-    assert export(trained, "--format", "onnx").exit_code == 0
+    result = export(*arguments, "--dynamic")
+    assert result.exit_code == 2 and "--dynamic and --raw are not for" in result.output
+    assert not list(tmp_path.glob("**/*.xml"))
