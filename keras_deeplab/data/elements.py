@@ -13,6 +13,7 @@ from keras_deeplab._internal.errors import InputError
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
+IMAGE_DTYPES = ("uint8", "float32", "float64")
 NO_COUNT = {  # by the cardinality
     -1: "The dataset is endless: leave out repeat(), training repeats it.",
     -2: "The number of elements of the dataset is unknown: give it with "
@@ -45,7 +46,7 @@ def note_elements(dataset: tf.data.Dataset, elements: Elements) -> tf.data.Datas
 
 
 def check_pairs(dataset: tf.data.Dataset) -> None:
-    """Raises a `ValueError` unless the elements are an image of known channels and its label."""
+    """Raises a `ValueError` unless the elements are images of known channels and their labels."""
     spec = dataset.element_spec
     shapes: list[typing.Any]
     shapes = [getattr(part, "shape", None) for part in spec] if isinstance(spec, tuple) else []
@@ -55,6 +56,13 @@ def check_pairs(dataset: tf.data.Dataset) -> None:
             "The elements of the dataset must be (image, label) of shapes (height, width, "
             "channels) and (height, width), unbatched and with a known number of channels; they "
             f"are {spec}."
+        )
+    image, label = (part.dtype for part in spec)
+    if image.name not in IMAGE_DTYPES or not label.is_integer:
+        raise InputError(
+            f"Images must be {' or '.join(IMAGE_DTYPES)} in 0..255 and labels integers; they are "
+            f"{image.name} and {label.name}. Scale other integers to 0..255 as float32: their "
+            "higher values would turn white."
         )
 
 

@@ -128,6 +128,8 @@ def test_workers_that_cannot_share_are_an_error(workers, worker):
         (lambda dataset: dataset.map(lambda image, _: image), "must be .image, label. of shapes"),
         (lambda dataset: dataset.map(lambda *pair: {"pair": pair}), "must be"),
         (lambda dataset: dataset.map(lambda a, b: (a, b[..., None])), r"label. of .* \(height, w"),
+        (lambda dataset: dataset.map(lambda a, b: (tf.cast(a, "uint16"), b)), "are uint16 and"),
+        (lambda dataset: dataset.map(lambda a, b: (a, tf.cast(b, "float32"))), "and float32. Sc"),
     ],
 )
 def test_a_dataset_without_size_or_pairs_is_an_error(change, message):
