@@ -18,6 +18,7 @@ from keras_deeplab._internal.signal_stack import same_signal_stack
 from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes import openvino_runtime
 from keras_deeplab.runtimes.exported import exported_predictor
+from keras_deeplab.runtimes.formats import FORMATS, check_path
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.registry import INT8, get_runtime
 from keras_deeplab.runtimes.source import ModelSource
@@ -124,6 +125,7 @@ def check_quantizing(source: ModelSource, tile: int, output: StrPath) -> None:
     check_fixed_size(source.network.name, source.size, (tile, tile))
     if pathlib.Path(output).suffix != openvino_runtime.SUFFIX:
         raise InputError(f"{output}: the name of an int8 file must end in .xml, of OpenVINO.")
+    check_path(FORMATS["openvino"], pathlib.Path(output))
 
 
 def read_quantized(path: StrPath) -> Quantized | None:

@@ -155,6 +155,11 @@ def test_arguments_that_do_not_fit(source, crops, tmp_path):
         quantize(source, crops, 16, path)
     with pytest.raises(ValueError, match=r"model\.onnx: .*must end in \.xml"):
         quantize(source, crops, TILE, tmp_path / "model.onnx")
+    folder = tmp_path / "folder.xml"
+    folder.mkdir()
+    with pytest.raises(ValueError, match=r"folder\.xml is a folder: give the name"):
+        quantize(source, crops, TILE, folder)
+    folder.rmdir()
     fixed = find_source(kd.build("r18_d16", 2, input_shape=(96, 96, 3)))
     with pytest.raises(ValueError, match="takes only images of height 96, got 64"):
         quantize(fixed, crops, TILE, path)
