@@ -1,6 +1,9 @@
 """int8 files: what they compute, what they say of themselves, and when none is written."""
 
+import dataclasses
+import hashlib
 import importlib.util
+import json
 import os
 import sys
 
@@ -67,7 +70,23 @@ def test_the_convolutions_are_int8(written):
         if node.get_type_name() == "Constant" and len(node.shape) == 4
     ]
     assert kinds.count("i8") == 3  # all of the tiny network
-    assert sorted(os.listdir(path.parent)) == ["model.bin", "model.xml"]
+    assert sorted(os.listdir(path.parent)) == ["model.bin", "model.xml", "model.xml.stac.json"]
+
+
+def test_the_item_is_that_of_the_new_file(model, source, crops, tmp_path):
+    """Of an int8 file over another one, and of a model without metadata over both."""
+    path, item = tmp_path / "model.xml", tmp_path / "model.xml.stac.json"
+    kd.export(model, path, tile=96)
+    assert item.exists()
+    quantize(source, crops[:1], TILE, path)
+    found = json.loads(item.read_text())
+    assert found["properties"]["mlm:input"][0]["input"]["shape"] == [-1, TILE, TILE, 3]
+    for asset, file in (("model", path), ("weights", path.with_suffix(".bin"))):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert found["assets"][asset]["file:checksum"] == f"1220{digest}"
+    bare = dataclasses.replace(source, network=dataclasses.replace(source.network, metadata=None))
+    quantize(bare, crops[:1], TILE, path)
+    assert sorted(os.listdir(tmp_path)) == ["model.bin", "model.xml"]
 
 
 def test_the_file_says_how_it_was_made(model, written):
