@@ -33,11 +33,14 @@ def atomic_write(path: StrPath) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def replace_together(paths: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
+def replace_together(
+    paths: Sequence[pathlib.Path], *, stale: Sequence[pathlib.Path] = ()
+) -> Iterator[pathlib.Path]:
     """Yields a new folder to write files or folders of these names to; then moves all into place.
 
     After an error the old ones are unchanged and the new ones removed. The last path is the one
     that readers open first: it is away while the others change, so no process reads a mixture.
+    Files in `stale`, of the same folder, describe the old ones: they go with them.
     """
     parent = paths[0].parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -47,17 +50,17 @@ def replace_together(paths: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
         old.mkdir()
         yield new
         try:
-            for path in reversed(paths):
+            for path in (*reversed(paths), *stale):
                 if path.exists():
                     path.rename(old / path.name)
             for path in paths:
                 (new / path.name).rename(path)
         except BaseException:
-            for path in paths:
+            for path in (*stale, *paths):
                 if (old / path.name).exists():
                     _remove(path)
                     (old / path.name).rename(path)
-                elif not (new / path.name).exists():  # it was moved
+                elif path in paths and not (new / path.name).exists():  # it was moved
                     _remove(path)
             raise
 

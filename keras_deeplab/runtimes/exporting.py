@@ -84,9 +84,10 @@ def export(
 
     keras_model = single_output(source.float32_model, network.metadata)
     options = {"form": form} if form == CHANNELS_FIRST else {}
-    items = [] if network.metadata is None else [item_path(path)]
+    item, described = item_path(path), network.metadata is not None
     try:
-        with replace_together([*items, *kind.files(path)]) as folder:
+        files = [*([item] if described else []), *kind.files(path)]
+        with replace_together(files, stale=[] if described else [item]) as folder:
             file = folder / path.name
             kind.module.convert(keras_model, size, file, **options)
             agreement = compare(source, file, kind, form, _sizes(tile, size))

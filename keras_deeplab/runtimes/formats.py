@@ -74,13 +74,14 @@ def find_format(name: str | None, path: pathlib.Path) -> Format:
         raise InputError(f"format must be one of {', '.join(FORMATS)}, got {name!r}.")
     else:
         found = FORMATS[name]
-    _check_path(found, path)
+    check_path(found, path)
     if found.runtime is not None:
         get_runtime(found.runtime)
     return found
 
 
-def _check_path(found: Format, path: pathlib.Path) -> None:
+def check_path(found: Format, path: pathlib.Path) -> None:
+    """Raises a `ValueError` for a path that does not fit a format."""
     if found.suffix:
         if path.suffix != found.suffix:
             raise InputError(

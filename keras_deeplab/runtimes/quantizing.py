@@ -18,9 +18,12 @@ from keras_deeplab._internal.signal_stack import same_signal_stack
 from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes import openvino_runtime
 from keras_deeplab.runtimes.exported import exported_predictor
+from keras_deeplab.runtimes.formats import FORMATS, check_path
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.registry import INT8, get_runtime
 from keras_deeplab.runtimes.source import ModelSource
+from keras_deeplab.runtimes.tensor_form import TensorForm
+from keras_deeplab.zoo.stac_exported import item_path, write_exported_item
 
 MOST_LOSS = 0.005  # of the score, without `accept_loss`
 COMPARED = 16  # of the calibration crops, at most, in float32 and int8
@@ -74,7 +77,8 @@ def quantize(
             model takes them; no labels.
         tile: Height and width of the images that the file will take. It is fixed: NNCF quantises
             resized features with ranges of their size.
-        output: The `.xml` file; its weights go to a `.bin` file next to it.
+        output: The `.xml` file; its weights go to a `.bin` file next to it, and its STAC item to
+            `FILE.xml.stac.json`.
         score: Function from a `Predictor` to a score 0..1, higher is better, for example its mIoU
             on labelled images. It is called for the model in float32 and in int8.
         accept_loss: Whether to write the file even if the score drops by more than 0.005.
@@ -86,6 +90,8 @@ def quantize(
         ValueError: When NNCF is not installed, when crops or tile do not fit the model, or when the
             score drops by more than 0.005. Then nothing is written.
     """
+    from keras_deeplab.runtimes.keras_runtime import single_output
+
     output = pathlib.Path(output)
     check_quantizing(source, tile, output)
     shape = (tile, tile, source.network.channels)
@@ -94,10 +100,13 @@ def quantize(
             f"Expected calibration crops of shape (count, {', '.join(map(str, shape))}), got "
             f"{calibration.shape}."
         )
-    with replace_together([output.with_suffix(".bin"), output]) as folder:
+    network, item = source.network, item_path(output)
+    described = network.metadata is not None
+    files = [*([item] if described else []), *FORMATS["openvino"].files(output)]
+    with replace_together(files, stale=[] if described else [item]) as folder:
         float32, int8 = folder / ".float32.xml", folder / ".int8.xml"
-        record = source.network.to_json()
-        openvino_runtime.convert(source.float32_model, None, float32, record)
+        keras_model = single_output(source.float32_model, network.metadata)
+        openvino_runtime.convert(keras_model, None, float32, network.to_json())
         model = _quantized(float32, calibration)
         model.set_rt_info("{}", openvino_runtime.QUANTIZATION)
         _save(model, int8)
@@ -111,6 +120,11 @@ def quantize(
         note = json.dumps(dataclasses.asdict(result))
         model.set_rt_info(note, openvino_runtime.QUANTIZATION)
         _save(model, folder / output.name)
+        if network.metadata is not None:
+            form = TensorForm() if network.normalises else TensorForm(value_range=None)
+            taken = {"format": "openvino", **dataclasses.asdict(form), "size": (tile, tile)}
+            count = keras_model.count_params()
+            write_exported_item(network.metadata, folder / output.name, taken, parameters=count)
     return result
 
 
@@ -124,6 +138,7 @@ def check_quantizing(source: ModelSource, tile: int, output: StrPath) -> None:
     check_fixed_size(source.network.name, source.size, (tile, tile))
     if pathlib.Path(output).suffix != openvino_runtime.SUFFIX:
         raise InputError(f"{output}: the name of an int8 file must end in .xml, of OpenVINO.")
+    check_path(FORMATS["openvino"], pathlib.Path(output))
 
 
 def read_quantized(path: StrPath) -> Quantized | None:

@@ -106,6 +106,7 @@ def test_a_file_is_replaced(model, tmp_path, name):
     path = tmp_path / NAMES[name]
     kd.export(model, path, name, tile=32)
     first = content(tmp_path)
+    path.with_name(f"{path.name}.stac.json").write_text("of a model with metadata")
     kd.export(with_statistics(tiny_model(4, seed=1)), path, name, tile=32)
     second = content(tmp_path)
     assert set(second) == set(first) and second != first
@@ -206,7 +207,12 @@ def test_files_move_together(tmp_path):
     with pytest.raises(FileNotFoundError), replace_together(fresh) as folder:
         (folder / "m.bin").mkdir()
     assert not content(tmp_path / "new") and not list((tmp_path / "new").iterdir())
-    with replace_together(paths) as folder:
+    item = tmp_path / "m.xml.json"
+    item.write_text("of the old network")
+    with pytest.raises(FileNotFoundError), replace_together(paths, stale=[item]) as folder:
+        (folder / "m.bin").write_text("new weights")
+    assert item.exists()
+    with replace_together(paths, stale=[item, tmp_path / "none"]) as folder:
         for path in paths:
             (folder / path.name).write_text("new")
     assert [path.read_text() for path in paths] == ["new", "new"]

@@ -1,6 +1,9 @@
 """int8 files: what they compute, what they say of themselves, and when none is written."""
 
+import dataclasses
+import hashlib
 import importlib.util
+import json
 import os
 import sys
 
@@ -67,7 +70,23 @@ def test_the_convolutions_are_int8(written):
         if node.get_type_name() == "Constant" and len(node.shape) == 4
     ]
     assert kinds.count("i8") == 3  # all of the tiny network
-    assert sorted(os.listdir(path.parent)) == ["model.bin", "model.xml"]
+    assert sorted(os.listdir(path.parent)) == ["model.bin", "model.xml", "model.xml.stac.json"]
+
+
+def test_the_item_is_that_of_the_new_file(model, source, crops, tmp_path):
+    """Of an int8 file over another one, and of a model without metadata over both."""
+    path, item = tmp_path / "model.xml", tmp_path / "model.xml.stac.json"
+    kd.export(model, path, tile=96)
+    assert item.exists()
+    quantize(source, crops[:1], TILE, path)
+    found = json.loads(item.read_text())
+    assert found["properties"]["mlm:input"][0]["input"]["shape"] == [-1, TILE, TILE, 3]
+    for asset, file in (("model", path), ("weights", path.with_suffix(".bin"))):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert found["assets"][asset]["file:checksum"] == f"1220{digest}"
+    bare = dataclasses.replace(source, network=dataclasses.replace(source.network, metadata=None))
+    quantize(bare, crops[:1], TILE, path)
+    assert sorted(os.listdir(tmp_path)) == ["model.bin", "model.xml"]
 
 
 def test_the_file_says_how_it_was_made(model, written):
@@ -155,6 +174,11 @@ def test_arguments_that_do_not_fit(source, crops, tmp_path):
         quantize(source, crops, 16, path)
     with pytest.raises(ValueError, match=r"model\.onnx: .*must end in \.xml"):
         quantize(source, crops, TILE, tmp_path / "model.onnx")
+    folder = tmp_path / "folder.xml"
+    folder.mkdir()
+    with pytest.raises(ValueError, match=r"folder\.xml is a folder: give the name"):
+        quantize(source, crops, TILE, folder)
+    folder.rmdir()
     fixed = find_source(kd.build("r18_d16", 2, input_shape=(96, 96, 3)))
     with pytest.raises(ValueError, match="takes only images of height 96, got 64"):
         quantize(fixed, crops, TILE, path)
