@@ -121,6 +121,8 @@ def test_options_that_do_not_fit(trained, images, arguments, tmp_path):
     assert result.exit_code == 2 and "int8 is for --format openvino, not onnx" in result.output
     result = export(*arguments, "--dynamic")
     assert result.exit_code == 2 and "--dynamic and --raw are not for" in result.output
+    result = export(tmp_path / "other.xml", *arguments[1:])
+    assert result.exit_code == 1 and "other.xml is converted already: " in result.output
     assert not list(tmp_path.glob("**/*.xml"))
 
 
