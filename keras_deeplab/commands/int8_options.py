@@ -21,6 +21,9 @@ if typing.TYPE_CHECKING:
     from keras_deeplab.runtimes.source import ModelSource
 
 ONLY_INT8 = ("calibrate", "accept_loss", *IMAGE_OPTIONS)
+LABELLED = ("dataset", "images", "masks", "pairs", "split")  # each names labelled images
+ONLY_LABELLED = ("accept_loss", "data_dir", "mask_suffix", "classes")
+HOW_TO_READ = ("bands", "value_range")
 
 
 def int8_options() -> Decorator:
@@ -59,12 +62,21 @@ def check_int8_options(format: str | None, options: Options) -> None:
     if options["precision"] == INT8:
         if format not in (None, "openvino"):
             raise click.UsageError(f"--precision int8 is for --format openvino, not {format}.")
+        if not any(options[name] for name in LABELLED):
+            _refuse(ONLY_LABELLED, "only with labelled images, such as --images and --masks")
+            if options["calibrate"] is None:
+                _refuse(HOW_TO_READ, "only with --calibrate or labelled images")
         return
+    _refuse(ONLY_INT8, "only for --precision int8")
+
+
+def _refuse(names: tuple[str, ...], reason: str) -> None:
+    """Raises a `click.UsageError` when one of some options is given."""
     source = click.get_current_context().get_parameter_source
-    given = [name for name in ONLY_INT8 if source(name) is not ParameterSource.DEFAULT]
+    given = [name for name in names if source(name) is not ParameterSource.DEFAULT]
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise click.UsageError(f"{flags}: only for --precision int8.")
+        raise click.UsageError(f"{flags}: {reason}.")
 
 
 def write_int8(model: str, output: pathlib.Path, tile: int, options: Options) -> Quantized:
@@ -124,7 +136,7 @@ def _score(model: str, source: ModelSource, tile: int, options: Options) -> Scor
     from keras_deeplab.evaluation.dataset import evaluate
     from keras_deeplab.prediction.protocols import Protocol
 
-    if not any(options[name] for name in ("dataset", "images", "masks", "pairs", "split")):
+    if not any(options[name] for name in LABELLED):
         return None
     if source.network.metadata is None:
         raise InputError(f"{model} has no metadata: its classes are unknown.")

@@ -91,7 +91,12 @@ def _compile_size(
     fixed = form.size_of(runtime.module.input_shape(path))
     if precision == INT8:
         return _compile_smaller(path, runtime, fixed, size)
-    check_fixed_size(str(path), fixed, size)
+    side = fixed[0]
+    hint = (
+        f" Predict larger images by windows, with window={side} or --window {side}; smaller ones "
+        "need a file that was exported with dynamic or --dynamic."
+    )
+    check_fixed_size(str(path), fixed, size, hint=hint if fixed == (side, side) else "")
     return with_native_form(runtime.module.compile_file(path, size, precision), form)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import typing
 
@@ -11,7 +10,7 @@ from keras_deeplab._internal.files import StrPath, replace_together
 from keras_deeplab.models.inputs import MIN_SIZE
 from keras_deeplab.runtimes.export_check import compare
 from keras_deeplab.runtimes.export_record import ExportedFile
-from keras_deeplab.runtimes.formats import FORMATS, Format, find_format
+from keras_deeplab.runtimes.formats import Format, find_format
 from keras_deeplab.runtimes.qgis_properties import check_network, qgis_properties, warn_of_gaps
 from keras_deeplab.runtimes.source import ModelSource, find_source
 from keras_deeplab.runtimes.tensor_form import CHANNELS_FIRST, TensorForm
@@ -21,7 +20,6 @@ if typing.TYPE_CHECKING:
     import keras
 
 Size = tuple[int, int]
-SUFFIXES_OF_RUNTIMES = [known.suffix for known in FORMATS.values() if known.runtime]
 
 
 def export(
@@ -71,7 +69,7 @@ def export(
     path = pathlib.Path(path)
     kind = find_format(format, path)
     form = CHANNELS_FIRST if kind.name == "onnx" and not raw else TensorForm()
-    _check_options(model, kind, tile, raw)
+    _check_options(kind, tile, raw)
     source = find_source(model)
     network = source.network
     if form == CHANNELS_FIRST:
@@ -101,16 +99,13 @@ def export(
     return exported
 
 
-def _check_options(model: keras.Model | StrPath, kind: Format, tile: int, raw: bool) -> None:
+def _check_options(kind: Format, tile: int, raw: bool) -> None:
     if tile < MIN_SIZE:
         raise InputError(f"tile must be {MIN_SIZE} pixels or more, got {tile}.")
     if raw and kind.name != "onnx":
         raise InputError(
             f"raw is for onnx, got format {kind.name}, which always takes NHWC and gives logits."
         )
-    is_path = isinstance(model, (str, os.PathLike))
-    if is_path and pathlib.Path(os.fspath(model)).suffix in SUFFIXES_OF_RUNTIMES:
-        raise InputError(f"{model} is converted already: export the model that it was made from.")
 
 
 def _check_size(source: ModelSource, tile: int, dynamic: bool) -> None:

@@ -68,7 +68,7 @@ def convert(
     converted = openvino.convert_model(inference_function(model, size).get_concrete_function())
     if record is not None:
         converted.set_rt_info(record, RECORD)
-    _save(converted, path)
+    save(converted, path)
 
 
 @same_signal_stack()
@@ -79,13 +79,15 @@ def write_record(path: pathlib.Path, record: str) -> None:
     # Into other files, as the weights of the model are read from these when they are needed.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         new = pathlib.Path(folder) / path.name
-        _save(model, new)
+        save(model, new)
         del model
         new.with_suffix(".bin").replace(path.with_suffix(".bin"))
         new.replace(path)
 
 
-def _save(model: typing.Any, path: pathlib.Path) -> None:
+@same_signal_stack()
+def save(model: typing.Any, path: pathlib.Path) -> None:
+    """Writes a model of OpenVINO, `path` and a `.bin` file next to it, without rounding weights."""
     try:
         import_openvino().save_model(model, path, compress_to_fp16=False)
     except RuntimeError as error:

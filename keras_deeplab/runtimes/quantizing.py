@@ -89,6 +89,7 @@ def quantize(
     Raises:
         ValueError: When NNCF is not installed, when crops or tile do not fit the model, or when the
             score drops by more than 0.005. Then nothing is written.
+        OSError: When the file cannot be written.
     """
     from keras_deeplab.runtimes.keras_runtime import single_output
 
@@ -109,7 +110,7 @@ def quantize(
         openvino_runtime.convert(keras_model, None, float32, network.to_json())
         model = _quantized(float32, calibration)
         model.set_rt_info("{}", openvino_runtime.QUANTIZATION)
-        _save(model, int8)
+        openvino_runtime.save(model, int8)
         result = _judged(float32, int8, calibration, score)
         if result.loss > MOST_LOSS and not accept_loss:
             raise InputError(
@@ -119,7 +120,7 @@ def quantize(
             )
         note = json.dumps(dataclasses.asdict(result))
         model.set_rt_info(note, openvino_runtime.QUANTIZATION)
-        _save(model, folder / output.name)
+        openvino_runtime.save(model, folder / output.name)
         if network.metadata is not None:
             form = TensorForm() if network.normalises else TensorForm(value_range=None)
             taken = {"format": "openvino", **dataclasses.asdict(form), "size": (tile, tile)}
@@ -160,11 +161,6 @@ def _quantized(path: pathlib.Path, calibration: np.ndarray) -> typing.Any:
         target_device=nncf.TargetDevice.CPU,
         subset_size=len(calibration),
     )
-
-
-@same_signal_stack()
-def _save(model: typing.Any, path: pathlib.Path) -> None:
-    openvino_runtime.import_openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def _judged(

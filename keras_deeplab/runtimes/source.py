@@ -18,6 +18,7 @@ from keras_deeplab import __version__
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.runtimes.predictor import Network
+from keras_deeplab.runtimes.registry import RUNTIMES
 from keras_deeplab.zoo.finding import find_model
 
 if typing.TYPE_CHECKING:
@@ -62,7 +63,7 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
     """The `ModelSource` of a Keras model, a `.keras` file, a zoo name or the folder of a run.
 
     Raises:
-        ValueError: When it is none of these, or does not output logits.
+        ValueError: When it is none of these, is a converted file, or does not output logits.
     """
     if not isinstance(model, (str, os.PathLike)):
         if "keras" not in sys.modules or not isinstance(model, sys.modules["keras"].Model):
@@ -73,6 +74,8 @@ def find_source(model: keras.Model | StrPath) -> ModelSource:
     model = os.fspath(model)
     if model.endswith(".keras"):
         return _source_of_keras_model(_read_keras_file(model))
+    if pathlib.Path(model).suffix.lower() in {known.suffix for known in RUNTIMES.values()}:
+        raise InputError(f"{model} is converted already: export the model that it was made from.")
     trained = find_model(model)
     metadata = trained.metadata
     network = Network(

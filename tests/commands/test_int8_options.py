@@ -121,4 +121,21 @@ def test_options_that_do_not_fit(trained, images, arguments, tmp_path):
     assert result.exit_code == 2 and "int8 is for --format openvino, not onnx" in result.output
     result = export(*arguments, "--dynamic")
     assert result.exit_code == 2 and "--dynamic and --raw are not for" in result.output
+    result = export(tmp_path / "other.xml", *arguments[1:])
+    assert result.exit_code == 1 and "other.xml is converted already: " in result.output
     assert not list(tmp_path.glob("**/*.xml"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--accept-loss"], "--accept-loss: only with labelled images"),
+        (["--mask-suffix", "_mask"], "--mask-suffix: only with labelled images"),
+        (["--bands", "3,2,1"], "--bands: only with --calibrate or labelled images"),
+    ],
+)
+def test_options_that_would_do_nothing(trained, tmp_path, options, message):
+    output = tmp_path / "out" / "model.xml"
+    result = export(trained, "--precision", "int8", *options, "--output", output)
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
+    assert not output.parent.exists()

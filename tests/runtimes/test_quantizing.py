@@ -162,6 +162,25 @@ def test_nothing_is_left_of_a_failure(source, crops, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+def test_a_full_disk(source, crops, tmp_path):
+    """A limit of the size of files has the effect of a full disk."""
+    import resource
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_disk(predictor):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, unlimited[1]))
+        return 1.0
+
+    try:
+        with pytest.raises(OSError, match="OpenVINO cannot write, is the disk full"):
+            quantize(source, crops[:1], TILE, tmp_path / "model.xml", fill_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert os.listdir(tmp_path) == []
+
+
 # --- What cannot be quantised ---
 
 
