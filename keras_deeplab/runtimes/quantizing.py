@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import json
+import math
 import pathlib
 import typing
 from collections.abc import Callable
@@ -112,6 +113,8 @@ def quantize(
         model.set_rt_info("{}", openvino_runtime.QUANTIZATION)
         openvino_runtime.save(model, int8)
         result = _judged(float32, int8, calibration, score)
+        if math.isnan(result.loss):
+            raise InputError("The labelled images give no score: none of their pixels has a class.")
         if result.loss > MOST_LOSS and not accept_loss:
             raise InputError(
                 f"The score drops by {100 * result.loss:.2f} points in int8, by more than "

@@ -147,6 +147,8 @@ def test_a_loss_is_refused_or_accepted(source, crops, tmp_path):
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(ValueError, match="nothing is written"):
         quantize(*options, scores(0.9, 0.1))
+    with pytest.raises(ValueError, match="none of their pixels has a class"):
+        quantize(*options, scores(float("nan"), float("nan")), accept_loss=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     accepted = quantize(*options, scores(0.9, 0.1), accept_loss=True)
     assert accepted.loss == pytest.approx(0.8)
