@@ -101,9 +101,9 @@ def chief_signalled(processes: list[subprocess.Popen[bytes]]) -> Iterator[list[i
     received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
+        received.append(number)  # first: the next signal may come before this one is sent
         for chief in processes[:1]:
-            chief.send_signal(signal.SIGKILL if received else number)
-        received.append(number)
+            chief.send_signal(number if len(received) == 1 else signal.SIGKILL)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from keras_deeplab.training.distributed.workers import environments, run_workers
+from keras_deeplab.training.distributed.workers import chief_signalled, environments, run_workers
 
 ROOT = pathlib.Path(__file__).parents[3]
 LIMIT = 300  # seconds for what takes one, and on a busy machine ten; half of what `hang` takes
@@ -186,6 +186,20 @@ def test_second_signal_kills(worker):
     assert process.poll() is None
     process.terminate()
     assert process.wait(timeout=LIMIT) == 137
+
+
+def test_second_signal_while_the_first_is_sent():
+    sent = []
+
+    class Chief:
+        def send_signal(self, number):
+            sent.append(number)
+            if number == signal.SIGTERM:
+                signal.raise_signal(signal.SIGTERM)
+
+    with chief_signalled([Chief()]) as received:
+        signal.raise_signal(signal.SIGTERM)
+    assert sent == [signal.SIGTERM, signal.SIGKILL] and len(received) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's death")
