@@ -74,11 +74,14 @@ class Scene:
         self._full = not skip_bad and len(rasters) == 1 and form.all_valid(rasters[0][0], nodata)
 
     @property
+    def rasters(self) -> list[DatasetReader]:
+        """The open rasters."""
+        return [raster for raster, _, _ in self._rasters]
+
+    @property
     def files(self) -> set[pathlib.Path]:
         """The files of the rasters, with those that a VRT refers to."""
-        return {
-            pathlib.Path(name).resolve() for raster, _, _ in self._rasters for name in raster.files
-        }
+        return {pathlib.Path(name).resolve() for raster in self.rasters for name in raster.files}
 
     @property
     def box(self) -> Box:
