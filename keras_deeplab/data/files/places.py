@@ -37,6 +37,21 @@ class Grid:
         """Whether places on the ground are known."""
         return bool(self.gcps) or (self.crs is not None and not self.transform.is_identity)
 
+    def cropped(self, top: int, bottom: int, left: int, right: int) -> Grid:
+        """The grid of some rows and columns, from the first to before the last."""
+        from rasterio.control import GroundControlPoint
+
+        a, b, _, d, e, *_ = self.transform
+        x, y = apply_transform(self.transform, left, top)
+        transform = self.transform if self.gcps else type(self.transform)(a, b, x, d, e, y)
+        gcps = tuple(
+            GroundControlPoint(
+                point.row - top, point.col - left, point.x, point.y, point.z, point.id, point.info
+            )
+            for point in self.gcps
+        )
+        return Grid(bottom - top, right - left, transform, self.crs, gcps)
+
 
 def grid_of(raster: DatasetReader) -> Grid:
     """The `Grid` of an open raster."""

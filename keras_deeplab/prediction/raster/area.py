@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
-from keras_deeplab.prediction.raster.boxes import Box, block_parts
+from keras_deeplab.prediction.raster.boxes import Box, Part, block_parts
 
 if typing.TYPE_CHECKING:
     from shapely import Polygon, STRtree
@@ -39,7 +39,7 @@ class Area:
         size: `(height, width)` of the scene.
 
     Attributes:
-        box: `Box` of whole pixels around the polygons, within the scene.
+        part: The `Part` of the scene around the polygons.
         sha256: Hash of the polygons within the scene, whatever their order.
 
     Raises:
@@ -51,21 +51,21 @@ class Area:
 
         polygons = _clipped(polygons, Box(0, size[0], 0, size[1]))
         polygons = _parts(shapely.set_precision(polygons, 1 / STEPS))
-        self.box = _pixel_box(polygons)
+        self.part = _pixels_around(polygons)
         texts = shapely.to_wkb(shapely.normalize(polygons))
         self.sha256 = hashlib.sha256(b"".join(sorted(texts))).hexdigest()
         self._tree = shapely.STRtree(polygons)
         self._strip = functools.lru_cache(STRIPS)(self._find_strip)
         self._tile = functools.lru_cache(TILES)(self._find_tile)
-        if not self.touches(self.box):
+        if not self.touches(self.part.box):
             raise OutsideAreaError("The area has no pixel of the scene.")
 
     def inside(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
         """Which pixels of a part of the scene are within, `(height, width)` bool."""
         mask = np.zeros(size, bool)
         for part, pixels in self._overlaps(Box(top, top + size[0], left, left + size[1])):
-            rows = slice(int(part.top) - top, int(part.bottom) - top)
-            mask[rows, int(part.left) - left : int(part.right) - left] = pixels
+            rows = slice(part.top - top, part.bottom - top)
+            mask[rows, part.left - left : part.right - left] = pixels
         return mask
 
     def touches(self, box: Box) -> bool:
@@ -75,20 +75,20 @@ class Area:
     @functools.cached_property
     def pixels(self) -> int:
         """Number of pixels within."""
-        return sum(int(pixels.sum()) for _, pixels in self._overlaps(self.box))
+        return sum(int(pixels.sum()) for _, pixels in self._overlaps(self.part.box))
 
-    def _overlaps(self, box: Box) -> Iterator[tuple[Box, np.ndarray]]:
+    def _overlaps(self, box: Box) -> Iterator[tuple[Part, np.ndarray]]:
         """The parts of a box in tiles that have pixels within; which these are."""
-        box = Box(
-            max(math.floor(box.top), self.box.top),
-            min(math.ceil(box.bottom), self.box.bottom),
-            max(math.floor(box.left), self.box.left),
-            min(math.ceil(box.right), self.box.right),
+        inside = Part(
+            max(math.floor(box.top), self.part.top),
+            min(math.ceil(box.bottom), self.part.bottom),
+            max(math.floor(box.left), self.part.left),
+            min(math.ceil(box.right), self.part.right),
         )
-        if box.top >= box.bottom or box.left >= box.right:
+        if min(inside.size) <= 0:
             return
-        for part in block_parts(box, (TILE, TILE)):
-            top, bottom, left, right = map(int, part)
+        for block in block_parts(inside.box, (TILE, TILE)):
+            top, bottom, left, right = part = Part(*map(int, block))
             row, column = top // TILE, left // TILE
             tile = self._tile(row, column)
             if tile is None:
@@ -120,7 +120,7 @@ class Area:
         """The polygons of a row of tiles: in each tile only these few are gone through."""
         import shapely
 
-        strip = Box(row * TILE, (row + 1) * TILE, self.box.left, self.box.right)
+        strip = Box(row * TILE, (row + 1) * TILE, self.part.left, self.part.right)
         found = self._tree.geometries[self._tree.query(_frame(strip))]
         parts = _clipped(found, strip)
         shapely.prepare(parts)
@@ -151,14 +151,14 @@ def _frame(box: Box) -> Polygon:
     return shapely.box(box.left, box.top, box.right, box.bottom)
 
 
-def _pixel_box(polygons: np.ndarray) -> Box:
-    """The box of whole pixels around the pixels that polygons may have; empty if there are none."""
+def _pixels_around(polygons: np.ndarray) -> Part:
+    """The part around all pixels that polygons may have; empty if they have none."""
     import shapely
 
     left, top, right, bottom = shapely.bounds(polygons).T
     first, last = np.ceil([top - 0.5, left - 0.5]), np.floor([bottom + 0.5, right + 0.5])
     some = (first < last).all(axis=0)
     if not some.any():
-        return Box(0, 0, 0, 0)
+        return Part(0, 0, 0, 0)
     (top, left), (bottom, right) = first[:, some].min(axis=1), last[:, some].max(axis=1)
-    return Box(int(top), int(bottom), int(left), int(right))
+    return Part(int(top), int(bottom), int(left), int(right))

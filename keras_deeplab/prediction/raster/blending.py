@@ -13,7 +13,12 @@ Scores = Callable[[int, int], np.ndarray | None]  # of a window, by its indices;
 
 
 def blended_rows(
-    rows: Axis, columns: Axis, scores: Scores, classes: int, part: tuple[int, int]
+    rows: Axis,
+    columns: Axis,
+    scores: Scores,
+    classes: int,
+    part: tuple[int, int],
+    chosen: range | None = None,
 ) -> Iterator[Rows]:
     """Blends the windows of some columns of a scene, from top to bottom.
 
@@ -24,6 +29,8 @@ def blended_rows(
             `(height, width, classes)`.
         classes: Number of classes.
         part: The columns, first and after the last.
+        chosen: The rows of windows to blend; all of them by default. Rows of the scene are complete
+            where no other row of windows has scores.
 
     Yields:
         First row and scores `(rows, columns of the part, classes)`, float32, without gaps. They are
@@ -31,7 +38,8 @@ def blended_rows(
     """
     left, right = part
     held = np.zeros((rows.size, right - left, classes), np.float32)
-    for i, (top, row_weights) in enumerate(zip(rows.starts, rows.weights, strict=True)):
+    for i in range(len(rows.starts)) if chosen is None else chosen:
+        top, row_weights = rows.starts[i], rows.weights[i]
         for j in columns.touching(left, right):
             found = scores(i, j)
             if found is not None:

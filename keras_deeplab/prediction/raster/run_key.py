@@ -47,6 +47,7 @@ def run_key(
     return {
         "model": model_key(predictor),
         "input": [raster_key(raster) for raster in scene.rasters],
+        "area_sha256": None if scene.area is None else scene.area.sha256,
         "options": _as_json(options),
         "threads": threads,
     }

@@ -22,6 +22,7 @@ from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, o
 from keras_deeplab.prediction.raster.area import Area
 from keras_deeplab.prediction.raster.boxes import (
     Box,
+    Part,
     block_parts,
     box_of,
     covered_pixels,
@@ -84,9 +85,11 @@ class Scene:
         return {pathlib.Path(name).resolve() for raster in self.rasters for name in raster.files}
 
     @property
-    def box(self) -> Box:
-        """The part of the scene to predict."""
-        return Box(0, self.grid.height, 0, self.grid.width) if self.area is None else self.area.box
+    def part(self) -> Part:
+        """The part of the scene with all pixels to predict."""
+        if self.area is not None:
+            return self.area.part
+        return Part(0, self.grid.height, 0, self.grid.width)
 
     def wanted(self, box: Box) -> bool:
         """Whether a part has pixels to predict, with data or without."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pathlib
 import time
@@ -20,8 +21,10 @@ from keras_deeplab.data.files.images import RGB, ImageFormat
 from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.rasters import OPTIONS
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
+from keras_deeplab.prediction.raster.area_file import read_area
+from keras_deeplab.prediction.raster.boxes import Part
 from keras_deeplab.prediction.raster.class_areas import ClassAreas
-from keras_deeplab.prediction.raster.maps import PROBABILITIES, Maps
+from keras_deeplab.prediction.raster.maps import BLOCK, PROBABILITIES, Maps
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
 from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
@@ -53,6 +56,9 @@ def predict_raster(
     probabilities: StrPath | None = None,
     probabilities_dtype: str = "uint8",
     on_bad_block: str = "stop",
+    aoi: StrPath | None = None,
+    aoi_layer: str | None = None,
+    crop_to_aoi: bool = False,
     progress: bool = True,
 ) -> dict[str, typing.Any]:
     """Writes the class map of a georeferenced scene of any size, in bounded memory.
@@ -80,17 +86,22 @@ def predict_raster(
             NaN without data.
         on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
             that part out.
+        aoi: Vector file with the area of interest: polygons in any CRS. Only pixels whose centres
+            are within are predicted and counted; the others of the map are 255.
+        aoi_layer: Name of its layer; needed where several have geometries.
+        crop_to_aoi: Whether the map is only as large as the area of interest. Its pixels are those
+            of the whole map.
         progress: Whether to show a progress bar.
 
     Returns:
         JSON-serialisable dict: `classes`, for each `name`, `pixels`, `share` and `hectares` on the
         ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be
-        read; `resolution_m` of the scene and `predicted_at_m`, or `None`; `height`, `width`,
-        `seconds`.
+        read; `outside_pixels` of the map, which are not in the area of interest; `resolution_m` of
+        the scene and `predicted_at_m`, or `None`; `height`, `width`, `seconds`.
 
     Raises:
-        ValueError: When the scene does not fit the model, an option is invalid, or another process
-            writes the map.
+        ValueError: When the scene does not fit the model, an option is invalid, the area of
+            interest has no pixel of the scene, or another process writes the map.
         UnreadableFileError: When a file cannot be read.
     """
     predictor = as_predictor(model)
@@ -105,6 +116,8 @@ def predict_raster(
         raise InputError(
             f"probabilities_dtype must be 'uint8' or 'float16', got {probabilities_dtype!r}."
         )
+    if crop_to_aoi and aoi is None:
+        raise InputError("crop_to_aoi needs an area of interest: aoi.")
     with open_checked(
         source,
         (target, confidence, probabilities),
@@ -112,6 +125,8 @@ def predict_raster(
         form,
         nodata=nodata,
         skip_bad=on_bad_block == "nodata",
+        aoi=aoi,
+        aoi_layer=aoi_layer,
     ) as scene:
         start = time.perf_counter()
         places = places_of(scene.grid)
@@ -125,25 +140,29 @@ def predict_raster(
             overlap=OVERLAP if overlap is None else overlap,
             classes=predictor.network.classes,
         )
-        maps = Maps(
-            scene.grid, metadata.classes, target, confidence, probabilities, probabilities_dtype
-        )
+        part = scene.part if crop_to_aoi else _whole_blocks(scene)
+        grid = scene.grid.cropped(*part) if crop_to_aoi else scene.grid
+        first_row, first_column = (part.top, part.left) if crop_to_aoi else (0, 0)
+        maps = Maps(grid, metadata.classes, target, confidence, probabilities, probabilities_dtype)
         areas = ClassAreas(predictor.network.classes, places)
         with maps:
-            parts = _labelled(scene, predictor, views, plan, maps.has_probabilities, progress)
+            parts = _labelled(scene, predictor, views, plan, part, maps.has_probabilities, progress)
             with contextlib.closing(parts):  # its threads end before the rasters are closed
                 for top, left, labels, scores in parts:
-                    maps.write(top, left, labels, scores)
+                    maps.write(top - first_row, left - first_column, labels, scores)
                     areas.add(labels, top, left)
-            maps.finish(areas.pixels, _tags(predictor, views, plan))
+            maps.finish(areas.pixels, _tags(predictor, views, plan, aoi))
+        size = grid.height * grid.width
+        inside = size if scene.area is None else scene.area.pixels
         return {
             "classes": areas.record(metadata.classes.names),
-            "nodata_pixels": scene.grid.height * scene.grid.width - int(areas.pixels.sum()),
+            "nodata_pixels": inside - int(areas.pixels.sum()),
+            "outside_pixels": size - inside,
             "bad_pixels": scene.bad_pixels,
             "resolution_m": scene_m,
             "predicted_at_m": None if scene_m is None else scene_m * scale,
-            "height": scene.grid.height,
-            "width": scene.grid.width,
+            "height": grid.height,
+            "width": grid.width,
             "seconds": time.perf_counter() - start,
         }
 
@@ -157,6 +176,8 @@ def open_checked(
     *,
     nodata: float | None = None,
     skip_bad: bool = False,
+    aoi: StrPath | None = None,
+    aoi_layer: str | None = None,
 ) -> Iterator[Scene]:
     """Opens a scene that a model is to predict, when everything fits; nothing is written.
 
@@ -167,9 +188,12 @@ def open_checked(
         form: Bands and value range, where they are not those of the model.
         nodata: As of `predict_raster`.
         skip_bad: As of `open_scene`.
+        aoi: As of `predict_raster`.
+        aoi_layer: As of `predict_raster`.
 
     Raises:
-        ValueError: When the scene does not fit the model, or a target cannot be one.
+        ValueError: When the scene does not fit the model, a target cannot be one, or the area of
+            interest has no pixel of the scene.
         UnreadableFileError: When a file cannot be opened.
     """
     import rasterio
@@ -192,10 +216,24 @@ def open_checked(
     ):
         for path in scene.files.intersection(written):
             raise InputError(f"{path} is a file of the scene itself: choose another output.")
+        if aoi is not None:
+            name = " ".join(map(str, paths))
+            scene.area = read_area(aoi, scene.grid, scene=name, layer=aoi_layer)
         yield scene
 
 
-def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
+def _whole_blocks(scene: Scene) -> Part:
+    """The blocks of the map that have pixels to predict; nothing is written to the others."""
+    top, bottom, left, right = scene.part
+    return Part(
+        top // BLOCK * BLOCK,
+        min(-(-bottom // BLOCK) * BLOCK, scene.grid.height),
+        left // BLOCK * BLOCK,
+        min(-(-right // BLOCK) * BLOCK, scene.grid.width),
+    )
+
+
+def _tags(predictor: Predictor, views: Protocol, plan: Plan, aoi: StrPath | None) -> dict[str, str]:
     digest = predictor.weights_sha256
     return {
         "KERAS_DEEPLAB_VERSION": __version__,
@@ -206,6 +244,7 @@ def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
         "KERAS_DEEPLAB_FLIP": str(views.flip),
         "KERAS_DEEPLAB_WINDOW": f"{plan.rows.window}, overlap {plan.rows.overlap}",
         "KERAS_DEEPLAB_SCENE_PIXELS_PER_PREDICTED_PIXEL": f"{plan.scale[0]:.6g}",
+        **({} if aoi is None else {"KERAS_DEEPLAB_AREA": pathlib.PurePath(aoi).name}),
     }
 
 
@@ -214,15 +253,15 @@ def _labelled(
     predictor: Predictor,
     views: Protocol,
     plan: Plan,
+    whole: Part,
     probabilities: bool,
     progress: bool,
 ) -> Generator[tuple[int, int, np.ndarray, np.ndarray], None, None]:
-    """First row, first column, class indices (255 without data) and scores, part by part.
+    """First row, first column, class indices (255 without data) and scores of a part of a scene.
 
     The scores are probabilities where these are wanted.
     """
     plain = views.scales == (1.0,) and not views.flip
-    height, width = scene.grid.height, scene.grid.width
 
     def predict(image: np.ndarray) -> np.ndarray:
         if plain:
@@ -230,20 +269,21 @@ def _labelled(
         return image_probabilities(predictor, image, views)[-1]
 
     with tqdm.tqdm(
-        total=height * width,
+        total=math.prod(whole.size),
         unit="px",
         unit_scale=True,  # 1.23G
         disable=not progress,
         leave=False,
         smoothing=0.05,
     ) as bar:
-        for left, right in plan.parts(width):
-            for first, scores in scene_scores(scene, predict, plan, (left, right)):
+        for part in plan.parts(whole):
+            for first, scores in scene_scores(scene, predict, plan, part):
                 for row in range(0, len(scores), CHUNK):
-                    part = scores[row : row + CHUNK]
+                    chunk = scores[row : row + CHUNK]
                     top = first + row
-                    valid = scene.valid(top, left, part.shape[:2])
-                    labels = part.argmax(-1).astype(np.uint8)
+                    valid = scene.valid(top, part.left, chunk.shape[:2])
+                    labels = chunk.argmax(-1).astype(np.uint8)
                     labels[~valid] = IGNORE_INDEX
-                    yield top, left, labels, softmax(part) if plain and probabilities else part
+                    chunk = softmax(chunk) if plain and probabilities else chunk
+                    yield top, part.left, labels, chunk
                     bar.update(labels.size)

@@ -11,7 +11,7 @@ import numpy as np
 from keras_deeplab.models.inputs import MIN_SIZE
 from keras_deeplab.prediction.raster.background import in_background
 from keras_deeplab.prediction.raster.blending import Rows, blended_rows
-from keras_deeplab.prediction.raster.boxes import Box
+from keras_deeplab.prediction.raster.boxes import Box, Part
 from keras_deeplab.prediction.raster.resampling import positions, scene_rows
 from keras_deeplab.prediction.raster.scene import Scene
 from keras_deeplab.prediction.raster.windows import Axis
@@ -39,13 +39,13 @@ class Plan:
     scale: tuple[float, float]
     classes: int
 
-    def parts(self, width: int) -> Iterator[tuple[int, int]]:
-        """Columns of the scene that are predicted together: first, and after the last."""
+    def parts(self, whole: Part) -> Iterator[Part]:
+        """Splits a part of the scene, from left to right; each is predicted by itself."""
         bytes_a_column = 4 * self.classes * 4 * self.rows.size * max(self.scale[0], 1)
         widest = int(MEMORY / bytes_a_column * self.scale[1])
         widest = max(widest // ALIGNMENT, 1) * ALIGNMENT
-        for left in range(0, width, widest):
-            yield left, min(left + widest, width)
+        for left in range(whole.left, whole.right, widest):
+            yield whole._replace(left=left, right=min(left + widest, whole.right))
 
 
 def plan_windows(
@@ -61,42 +61,46 @@ def plan_windows(
     )
 
 
-def scene_scores(
-    scene: Scene, predict: Predict, plan: Plan, part: tuple[int, int]
-) -> Iterator[Rows]:
-    """Scores of some columns of a scene.
+def scene_scores(scene: Scene, predict: Predict, plan: Plan, part: Part) -> Iterator[Rows]:
+    """Scores of a part of a scene; those of a pixel do not depend on the part.
 
     Args:
         scene: `Scene`.
         predict: Function from an image `(H, W, C)` to its scores `(H, W, classes)`.
         plan: `Plan` of the scene.
-        part: The columns, first and after the last.
+        part: The part.
 
     Yields:
         First row and scores `(rows, columns of the part, classes)` float32, from top to bottom.
         Where windows have no valid pixel, they are 0.
     """
-    ends = positions(np.array([part[0], part[1] - 1]), plan.scale[1])
-    left = max(int(np.floor(ends[0])), 0)
-    right = min(int(np.floor(ends[1])) + 2, plan.columns.length)
-    order = [
-        (i, j) for i in range(len(plan.rows.starts)) for j in plan.columns.touching(left, right)
-    ]
+    left, right = _needed(plan.columns, plan.scale[1], part.left, part.right)
+    chosen = plan.rows.touching(*_needed(plan.rows, plan.scale[0], part.top, part.bottom))
+    order = [(i, j) for i in chosen for j in plan.columns.touching(left, right)]
     with in_background(_images(scene, plan, order), AHEAD) as images:
 
         def scores(i: int, j: int) -> np.ndarray | None:
             image = next(images)
             return None if image is None else _predict_padded(predict, image)
 
-        rows = blended_rows(plan.rows, plan.columns, scores, plan.classes, (left, right))
+        rows = blended_rows(plan.rows, plan.columns, scores, plan.classes, (left, right), chosen)
         with in_background(rows, 1) as blended:
-            yield from scene_rows(blended, scene.grid.height, part, left, plan.scale)
+            yield from scene_rows(blended, part, left, plan.scale)
+
+
+def _needed(axis: Axis, scale: float, first: int, last: int) -> tuple[int, int]:
+    """Pixels of the prediction for those of the scene from `first` to before `last`."""
+    ends = np.floor(positions(np.array([first, last - 1]), scale)).astype(int)
+    return max(int(ends[0]), 0), min(int(ends[1]) + 2, axis.length)
 
 
 def _images(scene: Scene, plan: Plan, order: list[tuple[int, int]]) -> Iterator[np.ndarray | None]:
-    """The images of windows; `None` for those without a valid pixel."""
+    """The images of windows; `None` for those without a valid pixel to predict."""
     (vertical, horizontal), size = plan.scale, (plan.rows.size, plan.columns.size)
     for i, j in order:
+        if not scene.wanted(_counting_box(plan, i, j)):
+            yield None
+            continue
         top, left = plan.rows.starts[i], plan.columns.starts[j]
         box = Box(
             top * vertical,
@@ -106,6 +110,20 @@ def _images(scene: Scene, plan: Plan, order: list[tuple[int, int]]) -> Iterator[
         )
         image, valid = scene.read(box, size)
         yield image if valid.any() or _has_data(scene, box, size) else None
+
+
+def _counting_box(plan: Plan, i: int, j: int) -> Box:
+    """The pixels of the scene whose scores a window changes, by its indices."""
+    (top, bottom), (left, right) = plan.rows.counting(i), plan.columns.counting(j)
+    vertical, horizontal = plan.scale
+    # A pixel of the scene is interpolated between pixels of the prediction.
+    margin = 0 if plan.scale == (1.0, 1.0) else 1
+    return Box(
+        (top - margin) * vertical,
+        (bottom + margin) * vertical,
+        (left - margin) * horizontal,
+        (right + margin) * horizontal,
+    )
 
 
 def _has_data(scene: Scene, box: Box, size: tuple[int, int]) -> bool:

@@ -17,7 +17,7 @@ from keras_deeplab.data.files.reprojection import project_polygons
 from keras_deeplab.prediction.raster import area as area_module
 from keras_deeplab.prediction.raster.area import Area, OutsideAreaError
 from keras_deeplab.prediction.raster.area_file import read_area
-from keras_deeplab.prediction.raster.boxes import Box
+from keras_deeplab.prediction.raster.boxes import Box, Part
 
 UTM = CRS.from_epsg(32645)
 SIZE = (900, 1300)
@@ -62,7 +62,7 @@ def test_centres_of_pixels_decide(stars):
     np.testing.assert_array_equal(mask[~border], expected[~border])
     assert area.pixels == mask.sum()
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    assert area.box == Box(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    assert area.part == Part(rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
 
 
 def test_parts_are_those_of_the_whole(stars):
@@ -93,7 +93,7 @@ def test_memory_is_that_of_tiles(stars):
     """A scene of 100,000 x 100,000 pixels: only the tiles that are asked for are gone through."""
     polygons = np.array([affinity.scale(each, 77, 110, origin=(0, 0)) for each in stars], object)
     area = Area(polygons, (100_000, 100_000))
-    assert area.box == Box(0, 100_000, 0, 100_000)
+    assert area.part == Part(0, 100_000, 0, 100_000)
     column = area.inside(0, 40_000, (100_000, 1))[:, 0]
     centres = np.arange(100_000) + 0.5
     expected = shapely.contains_xy(shapely.union_all(polygons), 40_000.5, centres)

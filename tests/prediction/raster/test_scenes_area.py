@@ -1,0 +1,179 @@
+"""Maps of an area of interest: only its pixels, and those of the map of the whole scene."""
+
+import collections
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from rasterio import Affine
+from rasterio.control import GroundControlPoint
+from rasters import PLACE, damage_block, write_raster
+from scipy.ndimage import uniform_filter
+from shapely.geometry import box
+from toy import toy_labels, toy_predictor
+
+import keras_deeplab as kd
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab.data.files.places import Grid, PixelTransform
+from keras_deeplab.prediction.raster import scores as scores_module
+
+SIZE = (700, 900)
+# In pixels: a triangle, a square with a hole, and something small far away from both.
+SHAPES = [
+    shapely.Polygon([(130, 110), (390.2, 170.7), (180, 340)]),
+    box(300, 300, 420, 380) - box(330, 320, 350, 360),
+    box(810.2, 560.1, 818.9, 565.4),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A scene of noise, and the area in longitude and latitude."""
+    path = tmp_path_factory.mktemp("area")
+    image = np.random.default_rng(0).integers(1, 255, (*SIZE, 3)).astype("uint8")
+    write_raster(path / "scene.tif", image, tiled=True, blockxsize=128, blockysize=128)
+    write_area(path / "area.gpkg")
+    return path
+
+
+def write_area(path, **place):
+    with_crs = {"gcps": (), **PLACE, **place}
+    grid = Grid(*SIZE, **{**with_crs, "crs": rasterio.crs.CRS.from_string(with_crs["crs"])})
+    polygons = shapely.transform(SHAPES, PixelTransform(grid).coordinates, interleaved=False)
+    pyogrio.raw.write(
+        path, shapely.to_wkb(polygons), [], [], crs=PLACE["crs"], geometry_type="Polygon"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def inside():
+    """The pixels of the area."""
+    columns, rows = np.meshgrid(np.arange(SIZE[1]) + 0.5, np.arange(SIZE[0]) + 0.5)
+    return shapely.contains_xy(shapely.union_all(SHAPES), columns, rows)
+
+
+def blurred(images):
+    """Logits that depend on the surroundings of a pixel and on the border of the window."""
+    return uniform_filter(images, (0, 15, 15, 0), mode="constant")
+
+
+Written = collections.namedtuple("Written", "transform gcps tags")
+
+
+def predict(folder, name, *, scene="scene.tif", predictor=None, **options):
+    """Pixels, place and tags of the map, and result, of a scene in windows of 64 pixels."""
+    options = {"resolution": "native", "window": 64, "overlap": 16, **options}
+    predictor = predictor or toy_predictor(blurred)
+    result = kd.predict_raster(predictor, folder / scene, folder / name, progress=False, **options)
+    with rasterio.open(folder / name) as written:
+        return written.read(), Written(written.transform, written.gcps[0], written.tags()), result
+
+
+@pytest.mark.parametrize("resolution", ["native", 0.3, 1.2])
+def test_pixels_are_those_of_the_whole_map(folder, tmp_path, inside, resolution, monkeypatch):
+    """Also in a scene of several parts, which begin elsewhere in the cropped map."""
+    monkeypatch.setattr(scores_module, "MEMORY", 2e5)
+    options = {"resolution": resolution, "confidence": tmp_path / "confidence.tif"}
+    ((whole,), _, _) = predict(folder, "whole.tif", **options)
+    with rasterio.open(tmp_path / "confidence.tif") as written:
+        whole_confidence = written.read(1)
+    for crop in (False, True):
+        ((labels,), written, result) = predict(
+            folder, "part.tif", aoi=folder / "area.gpkg", crop_to_aoi=crop, **options
+        )
+        part = np.s_[110:565, 130:819] if crop else np.s_[:, :]
+        assert labels.shape == whole[part].shape == (result["height"], result["width"])
+        np.testing.assert_array_equal(labels, np.where(inside, whole, 255)[part])
+        with rasterio.open(tmp_path / "confidence.tif") as confidence:
+            expected = np.where(inside, whole_confidence, 255)[part]
+            np.testing.assert_array_equal(confidence.read(1), expected)
+        x, y = (130, 110) if crop else (0, 0)
+        assert written.transform == Affine(0.5, 0, 300_000 + x / 2, 0, -0.5, 2_800_000 - y / 2)
+        assert (result["nodata_pixels"], result["outside_pixels"]) == (0, (labels == 255).sum())
+        assert [row["pixels"] for row in result["classes"]] == [
+            (labels == index).sum() for index in range(3)
+        ]
+        hectares = sum(row["hectares"] for row in result["classes"])
+        assert hectares == pytest.approx(inside.sum() * 0.25 / 1e4, rel=2e-3)
+        assert written.tags["KERAS_DEEPLAB_AREA"] == "area.gpkg"
+
+
+def test_nothing_else_is_read_or_predicted(folder, tmp_path, inside):
+    """Blocks without pixels of the area may be damaged."""
+    shown = []
+    predictor = toy_predictor(lambda images: shown.append(1) or images)
+    with rasterio.open(folder / "scene.tif") as scene:
+        image = np.moveaxis(scene.read(), 0, -1)
+    options = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
+    write_raster(tmp_path / "scene.tif", image, **options)
+    touched = set()
+    for row, column in np.argwhere(inside):  # windows of 64 pixels reach 60 pixels beyond
+        for away in (-60, 60):
+            touched.add((np.clip(row + away, 0, 699) // 128, np.clip(column + away, 0, 899) // 128))
+    blocks = {(row, column) for row in range(6) for column in range(8)} - touched
+    assert len(blocks) > 15
+    for row, column in blocks:
+        damage_block(tmp_path / "scene.tif", column, row)
+    ((labels,), _, result) = predict(
+        tmp_path, "map.tif", predictor=predictor, aoi=folder / "area.gpkg"
+    )
+    np.testing.assert_array_equal(labels, toy_labels(image, inside))
+    assert result["bad_pixels"] == 0
+    assert len(shown) < 60  # of 15 x 19 windows
+
+
+def test_pixels_without_data_are_counted_inside_only(folder, tmp_path, inside):
+    with rasterio.open(folder / "scene.tif") as scene:
+        image = np.moveaxis(scene.read(), 0, -1)
+    image[:200] = 0
+    write_raster(tmp_path / "scene.tif", image, nodata=0)
+    ((labels,), _, result) = predict(
+        tmp_path, "map.tif", predictor=toy_predictor(), aoi=folder / "area.gpkg"
+    )
+    valid = inside & (np.arange(SIZE[0]) >= 200)[:, np.newaxis]
+    np.testing.assert_array_equal(labels, toy_labels(image, valid))
+    assert result["nodata_pixels"] == (inside & ~valid).sum()
+    assert result["outside_pixels"] == (~inside).sum()
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_ground_control_points_and_rotation(folder, tmp_path, inside, crop):
+    points = [
+        GroundControlPoint(row, column, 300_000 + column / 2, 2_800_000 - row / 2)
+        for row, column in ((0, 0), (0, 900), (700, 0), (700, 900))
+    ]
+    with rasterio.open(folder / "scene.tif") as scene:
+        image = np.moveaxis(scene.read(), 0, -1)
+    part = np.s_[110:565, 130:819] if crop else np.s_[:, :]
+    expected = toy_labels(image, inside)[part]
+    options = {"predictor": toy_predictor(), "crop_to_aoi": crop}
+    write_raster(tmp_path / "scene.tif", image, transform=None, gcps=points)
+    ((labels,), written, _) = predict(tmp_path, "map.tif", aoi=folder / "area.gpkg", **options)
+    assert (labels != expected).mean() < 1e-4
+    x, y = (130, 110) if crop else (0, 0)
+    assert [(p.row + y, p.col + x, p.x, p.y) for p in written.gcps] == [
+        (p.row, p.col, p.x, p.y) for p in points
+    ]
+    rotated = {"transform": Affine(0.3, 0.4, 300_000, 0.4, -0.3, 2_800_000)}
+    write_raster(tmp_path / "scene.tif", image, **rotated)
+    area = write_area(tmp_path / "area.gpkg", **rotated)
+    ((labels,), written, _) = predict(tmp_path, "map.tif", aoi=area, **options)
+    assert (labels != expected).mean() < 1e-4
+    corner = (300_000 + 0.3 * x + 0.4 * y, 2_800_000 + 0.4 * x - 0.3 * y)
+    assert (written.transform.c, written.transform.f) == pytest.approx(corner)
+
+
+def test_mistakes(folder, tmp_path):
+    with pytest.raises(InputError, match="crop_to_aoi needs an area"):
+        predict(folder, "no.tif", crop_to_aoi=True)
+    write_raster(tmp_path / "scene.tif", np.ones((70, 80, 3), "uint8"), crs=None)
+    with pytest.raises(InputError, match=r"scene\.tif has no CRS"):
+        predict(tmp_path, "no.tif", aoi=folder / "area.gpkg")
+    far = {"transform": Affine(0.5, 0, 400_000, 0, -0.5, 2_800_000)}
+    write_raster(tmp_path / "scene.tif", np.ones((70, 80, 3), "uint8"), **far)
+    with pytest.raises(InputError, match=r"x 300065 to 3004\d.*the scene x 400000 to 400040"):
+        predict(tmp_path, "no.tif", aoi=folder / "area.gpkg")
+    assert not (tmp_path / "no.tif").exists() and not (folder / "no.tif").exists()
