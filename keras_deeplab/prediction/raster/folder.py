@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.prediction.raster.area import OutsideAreaError
 from keras_deeplab.prediction.raster.manifest import DONE, FAILED, SKIPPED, Event, Manifest
+from keras_deeplab.prediction.raster.run_key import Key, changed_fields
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -23,11 +24,11 @@ class Examined(typing.NamedTuple):
 
     Attributes:
         megapixels: Its size, within the area of interest if there is one.
-        key: Hash of each of the things that decide on its map, besides the model.
+        key: What decides on its map besides the model: hashes and options.
     """
 
     megapixels: float
-    key: dict[str, str]
+    key: Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +98,7 @@ def _judge(
     """Status and reason of the `Task` of a scene that has an event."""
     if known.key is None:
         return None, f"{known.status} before"
-    key = {**examined.key, "model": model_key()}
-    changes = [part for part in {**key, **known.key} if key.get(part) != known.key.get(part)]
+    changes = changed_fields(known.key, {**examined.key, "model": model_key()})
     if changes:
         return None, f"changed: {', '.join(changes)}"
     if known.status == FAILED:

@@ -34,7 +34,7 @@ class Event:
         reason: Why it failed or was skipped.
         seconds: Time that the map took.
         megapixels: Size of the scene, within the area of interest if there is one.
-        key: Hash of each of the things that decide on the map; `None` where the scene could not be
+        key: What decides on the map: hashes and options; `None` where the scene could not be
             opened.
         summary: What `predict_raster` returned.
         time: When it was recorded, UTC, in ISO 8601.
@@ -46,7 +46,7 @@ class Event:
     reason: str | None = None
     seconds: float | None = None
     megapixels: float | None = None
-    key: dict[str, str] | None = None
+    key: dict[str, typing.Any] | None = None
     summary: dict[str, typing.Any] | None = None
     time: str = ""
 
@@ -96,22 +96,23 @@ class Manifest:
         self._torn = False
         self.latest[event.map] = event
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Context manager: no other process makes maps of this folder.
 
-        Raises:
-            ValueError: When another process does.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path.with_name(f".{NAME}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise InputError(f"Another process is writing maps to {self.path.parent}.") from None
-        try:
-            yield
-        finally:
-            with contextlib.suppress(PermissionError):  # Windows: filelock removes it itself
-                pathlib.Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
+@contextlib.contextmanager
+def locked_manifest(folder: pathlib.Path) -> Iterator[Manifest]:
+    """Context manager: the `Manifest` of a folder, for the one process that makes its maps.
+
+    Raises:
+        ValueError: When another process makes maps there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / f".{NAME}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise InputError(f"Another process is writing maps to {folder}.") from None
+    try:
+        yield Manifest(folder)
+    finally:
+        with contextlib.suppress(PermissionError):  # Windows: filelock removes it itself
+            pathlib.Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

@@ -199,12 +199,7 @@ def open_checked(
     import rasterio
 
     paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    form = form.completed(metadata.form)
-    if form.channels != metadata.num_channels:
-        raise InputError(
-            f"The model takes {metadata.num_channels} channels ({metadata.channel_names}), but "
-            f"{form.channels} bands are to be read: {', '.join(map(str, form.bands or RGB))}."
-        )
+    form = complete_form(form, metadata)
     written = [pathlib.Path(path).resolve() for path in targets if path is not None]
     for path in written:
         check_map_name(path)
@@ -220,6 +215,21 @@ def open_checked(
             name = " ".join(map(str, paths))
             scene.area = read_area(aoi, scene.grid, scene=name, layer=aoi_layer)
         yield scene
+
+
+def complete_form(form: ImageFormat, metadata: ModelMetadata) -> ImageFormat:
+    """The format of a scene, with what it leaves open as a model has it.
+
+    Raises:
+        ValueError: When it has another number of bands than the model.
+    """
+    form = form.completed(metadata.form)
+    if form.channels != metadata.num_channels:
+        raise InputError(
+            f"The model takes {metadata.num_channels} channels ({metadata.channel_names}), but "
+            f"{form.channels} bands are to be read: {', '.join(map(str, form.bands or RGB))}."
+        )
+    return form
 
 
 def _whole_blocks(scene: Scene) -> Part:

@@ -15,7 +15,14 @@ from keras_deeplab.prediction.raster.folder import (
     plan_maps,
     seconds_per_megapixel,
 )
-from keras_deeplab.prediction.raster.manifest import DONE, FAILED, SKIPPED, Event, Manifest
+from keras_deeplab.prediction.raster.manifest import (
+    DONE,
+    FAILED,
+    SKIPPED,
+    Event,
+    Manifest,
+    locked_manifest,
+)
 
 
 class Folder:
@@ -85,13 +92,13 @@ def test_what_is_missing_or_changed_is_made(folder):
     tasks = {task.scene: (task.status, task.reason) for task in folder.plan()}
     assert tasks == {
         "a": (DONE, None),
-        "b": (None, "changed: input"),
+        "b": (None, "changed: input (two -> other)"),
         "c": (None, "its map is missing"),
         "d": (None, "new"),
     }
     assert folder.run()[0] == ["b", "c", "d"]
     folder.model = "m2"
-    assert {task.reason for task in folder.plan()} == {"changed: model"}
+    assert {task.reason for task in folder.plan()} == {"changed: model (m1 -> m2)"}
     assert len(folder.run()[0]) == 4 and folder.run()[0] == []
     assert len(folder.run(again=True)[0]) == 4
 
@@ -205,21 +212,20 @@ def test_the_rate_is_that_of_the_same_model(tmp_path):
 def test_one_process_at_a_time(tmp_path):
     code = """
 import pathlib, sys
-from keras_deeplab.prediction.raster.manifest import Manifest
-with Manifest(pathlib.Path(sys.argv[1])).locked():
+from keras_deeplab.prediction.raster.manifest import locked_manifest
+with locked_manifest(pathlib.Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """
     other = start_python(code, tmp_path / "maps", stdin=subprocess.PIPE)
     assert other.stdout.readline() == "locked\n"
-    manifest = Manifest(tmp_path / "maps")
     with (
-        pytest.raises(InputError, match=r"Another process is writing maps to .*maps"),
-        manifest.locked(),
+        pytest.raises(InputError, match=r"writing maps to .*maps"),
+        locked_manifest(tmp_path / "maps"),
     ):
         pass
     other.kill()
     other.communicate()
-    with manifest.locked():
+    with locked_manifest(tmp_path / "maps"):
         pass
     assert not list((tmp_path / "maps").glob(".*"))
