@@ -11,7 +11,7 @@ from keras_deeplab.prediction.raster.blending import Rows
 
 def scene_rows(
     rows: Iterator[Rows],
-    height: int,
+    extent: tuple[int, int],
     part: tuple[int, int],
     first_column: int,
     scale: tuple[float, float],
@@ -20,8 +20,8 @@ def scene_rows(
 
     Args:
         rows: Scores on the grid of the prediction, from top to bottom without gaps, from column
-            `first_column` of it on.
-        height: Rows of the scene.
+            `first_column` of it on, and from the first row that is needed on.
+        extent: Rows of the scene, first and after the last.
         part: Columns of the scene, first and after the last.
         first_column: Column of the prediction's grid that `rows` begin with.
         scale: Pixels of the scene in a pixel of the prediction, vertically and horizontally.
@@ -34,11 +34,12 @@ def scene_rows(
         yield from ((first, scores[:, inside]) for first, scores in rows)
         return
     x = positions(np.arange(*part), scale[1]) - first_column
-    done, top, kept = 0, 0, None  # rows of the scene; rows that wait, and where they begin
+    done, end = extent
+    top, kept = 0, None  # rows that wait, and where they begin
     for first, scores in rows:
         scores = interpolate(scores, x, axis=1)
-        kept = scores if kept is None else np.concatenate([kept, scores])
-        ready = min(rows_before(first + len(scores) - 1, scale[0]), height)
+        top, kept = (first, scores) if kept is None else (top, np.concatenate([kept, scores]))
+        ready = min(rows_before(first + len(scores) - 1, scale[0]), end)
         if ready > done:
             y = positions(np.arange(done, ready), scale[0])
             yield done, interpolate(kept, y - top, axis=0)
@@ -46,8 +47,8 @@ def scene_rows(
             needed = int(positions(np.array([done]), scale[0])[0])  # may be still to come
             used = min(max(needed - top, 0), len(kept))
             kept, top = kept[used:], top + used
-    if kept is not None and done < height:  # below the centre of the last row
-        y = positions(np.arange(done, height), scale[0])
+    if kept is not None and done < end:  # below the centre of the last row
+        y = positions(np.arange(done, end), scale[0])
         yield done, interpolate(kept, y - top, axis=0)
 
 

@@ -7,26 +7,22 @@ import os
 import pathlib
 import time
 import typing
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-import tqdm
-
-from keras_deeplab import __version__
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.files.images import RGB, ImageFormat
 from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.rasters import OPTIONS
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
-from keras_deeplab.prediction.raster.class_areas import ClassAreas
-from keras_deeplab.prediction.raster.maps import PROBABILITIES, Maps
+from keras_deeplab.prediction.raster.bands import plan_bands
+from keras_deeplab.prediction.raster.layout import PROBABILITIES, Layout
+from keras_deeplab.prediction.raster.predicting import check_workers, predict_run
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
+from keras_deeplab.prediction.raster.run import Run, RunOptions
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
-from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
+from keras_deeplab.prediction.raster.scores import plan_windows
 from keras_deeplab.prediction.raster.targets import check_map_name
-from keras_deeplab.prediction.views import image_probabilities, softmax
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 from keras_deeplab.zoo.metadata import ModelMetadata
 
@@ -34,7 +30,6 @@ if typing.TYPE_CHECKING:
     import keras
 
 WINDOW, OVERLAP = 512, 128
-CHUNK = 64  # rows of a map that are finished at a time
 
 
 def predict_raster(
@@ -53,6 +48,8 @@ def predict_raster(
     probabilities: StrPath | None = None,
     probabilities_dtype: str = "uint8",
     on_bad_block: str = "stop",
+    workers: int = 1,
+    resume: bool = True,
     progress: bool = True,
 ) -> dict[str, typing.Any]:
     """Writes the class map of a georeferenced scene of any size, in bounded memory.
@@ -80,7 +77,15 @@ def predict_raster(
             NaN without data.
         on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
             that part out.
+        workers: Processes that predict at the same time; they share the processors. More than one
+            need a predictor of `compile_for_inference` that was made of a name or a file.
+        resume: Whether to continue an interrupted run of the same model, scene and options; else
+            what it left is removed.
         progress: Whether to show a progress bar.
+
+    An interrupted run keeps what is finished in a folder next to the map (`.map.tif.parts`), which
+    the next run continues, even after SIGKILL. The map has the same bytes, whether its run was
+    interrupted or not.
 
     Returns:
         JSON-serialisable dict: `classes`, for each `name`, `pixels`, `share` and `hectares` on the
@@ -92,12 +97,13 @@ def predict_raster(
         ValueError: When the scene does not fit the model, an option is invalid, or another process
             writes the map.
         UnreadableFileError: When a file cannot be read.
+        ChildProcessError: When all workers died; names the last one with its part of the scene.
     """
     predictor = as_predictor(model)
     metadata = predictor.metadata
     if metadata is None:
         raise InputError("The model has no metadata: its classes and bands are unknown.")
-    form = ImageFormat(None if bands is None else tuple(bands), value_range)
+    count = check_workers(workers, predictor)
     views = choose_protocol(protocol)
     if on_bad_block not in ("stop", "nodata"):
         raise InputError(f"on_bad_block must be 'stop' or 'nodata', got {on_bad_block!r}.")
@@ -105,47 +111,72 @@ def predict_raster(
         raise InputError(
             f"probabilities_dtype must be 'uint8' or 'float16', got {probabilities_dtype!r}."
         )
-    with open_checked(
-        source,
-        (target, confidence, probabilities),
-        metadata,
-        form,
+    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    maps = {"classes": target, "confidence": confidence, "probabilities": probabilities}
+    options = RunOptions(
+        sources=tuple(os.fspath(path) for path in paths),
+        targets={kind: os.fspath(path) for kind, path in maps.items() if path is not None},
+        protocol=views,
+        window=WINDOW if window is None else window,
+        overlap=OVERLAP if overlap is None else overlap,
+        bands=None if bands is None else tuple(bands),
+        value_range=value_range,
         nodata=nodata,
-        skip_bad=on_bad_block == "nodata",
-    ) as scene:
-        start = time.perf_counter()
-        places = places_of(scene.grid)
-        scene_m = None if places is None else places.resolution_m
-        scale = choose_scale(scene_m, metadata.resolution_m, resolution)
-        plan = plan_windows(
-            scene.grid.height,
-            scene.grid.width,
-            scale=scale,
-            window=WINDOW if window is None else window,
-            overlap=OVERLAP if overlap is None else overlap,
-            classes=predictor.network.classes,
-        )
-        maps = Maps(
-            scene.grid, metadata.classes, target, confidence, probabilities, probabilities_dtype
-        )
-        areas = ClassAreas(predictor.network.classes, places)
-        with maps:
-            parts = _labelled(scene, predictor, views, plan, maps.has_probabilities, progress)
-            with contextlib.closing(parts):  # its threads end before the rasters are closed
-                for top, left, labels, scores in parts:
-                    maps.write(top, left, labels, scores)
-                    areas.add(labels, top, left)
-            maps.finish(areas.pixels, _tags(predictor, views, plan))
+        resolution=resolution,
+        probabilities_dtype=probabilities_dtype,
+        on_bad_block=on_bad_block,
+    )
+    start = time.perf_counter()
+    with open_run(predictor, options) as run:
+        areas, bad_pixels = predict_run(run, workers=count, resume=resume, progress=progress)
+        grid, scene_m = run.scene.grid, None if run.places is None else run.places.resolution_m
         return {
             "classes": areas.record(metadata.classes.names),
-            "nodata_pixels": scene.grid.height * scene.grid.width - int(areas.pixels.sum()),
-            "bad_pixels": scene.bad_pixels,
+            "nodata_pixels": grid.height * grid.width - int(areas.pixels.sum()),
+            "bad_pixels": bad_pixels,
             "resolution_m": scene_m,
-            "predicted_at_m": None if scene_m is None else scene_m * scale,
-            "height": scene.grid.height,
-            "width": scene.grid.width,
+            "predicted_at_m": None if scene_m is None else scene_m * run.scale,
+            "height": grid.height,
+            "width": grid.width,
             "seconds": time.perf_counter() - start,
         }
+
+
+@contextlib.contextmanager
+def open_run(predictor: Predictor, options: RunOptions) -> Iterator[Run]:
+    """Opens the scene of a run, and plans it.
+
+    Raises:
+        ValueError: When the scene does not fit the model, or a target cannot be one.
+        UnreadableFileError: When a file cannot be opened.
+    """
+    metadata, classes = predictor.metadata, predictor.network.classes
+    if metadata is None:
+        raise InputError("The model has no metadata: its classes and bands are unknown.")
+    with open_checked(
+        options.sources,
+        tuple(options.targets.values()),
+        metadata,
+        ImageFormat(options.bands, options.value_range),
+        nodata=options.nodata,
+        skip_bad=options.on_bad_block == "nodata",
+    ) as scene:
+        grid = scene.grid
+        places = places_of(grid)
+        scene_m = None if places is None else places.resolution_m
+        scale = choose_scale(scene_m, metadata.resolution_m, options.resolution)
+        plan = plan_windows(
+            grid.height,
+            grid.width,
+            scale=scale,
+            window=options.window,
+            overlap=options.overlap,
+            classes=classes,
+        )
+        targets = {kind: pathlib.Path(path) for kind, path in options.targets.items()}
+        layout = Layout(grid, metadata.classes, targets, options.probabilities_dtype)
+        planned = plan_bands(plan, grid.height, grid.width)
+        yield Run(predictor, options, scene, places, scale, plan, planned, layout)
 
 
 @contextlib.contextmanager
@@ -193,57 +224,3 @@ def open_checked(
         for path in scene.files.intersection(written):
             raise InputError(f"{path} is a file of the scene itself: choose another output.")
         yield scene
-
-
-def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
-    digest = predictor.weights_sha256
-    return {
-        "KERAS_DEEPLAB_VERSION": __version__,
-        "KERAS_DEEPLAB_MODEL": predictor.network.name,
-        **({} if digest is None else {"KERAS_DEEPLAB_WEIGHTS_SHA256": digest()}),
-        "KERAS_DEEPLAB_RUNTIME": f"{predictor.runtime}, {predictor.precision}",
-        "KERAS_DEEPLAB_SCALES": ", ".join(f"{scale:g}" for scale in views.scales),
-        "KERAS_DEEPLAB_FLIP": str(views.flip),
-        "KERAS_DEEPLAB_WINDOW": f"{plan.rows.window}, overlap {plan.rows.overlap}",
-        "KERAS_DEEPLAB_SCENE_PIXELS_PER_PREDICTED_PIXEL": f"{plan.scale[0]:.6g}",
-    }
-
-
-def _labelled(
-    scene: Scene,
-    predictor: Predictor,
-    views: Protocol,
-    plan: Plan,
-    probabilities: bool,
-    progress: bool,
-) -> Generator[tuple[int, int, np.ndarray, np.ndarray], None, None]:
-    """First row, first column, class indices (255 without data) and scores, part by part.
-
-    The scores are probabilities where these are wanted.
-    """
-    plain = views.scales == (1.0,) and not views.flip
-    height, width = scene.grid.height, scene.grid.width
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        if plain:
-            return predictor(image[np.newaxis])[0]
-        return image_probabilities(predictor, image, views)[-1]
-
-    with tqdm.tqdm(
-        total=height * width,
-        unit="px",
-        unit_scale=True,  # 1.23G
-        disable=not progress,
-        leave=False,
-        smoothing=0.05,
-    ) as bar:
-        for left, right in plan.parts(width):
-            for first, scores in scene_scores(scene, predict, plan, (left, right)):
-                for row in range(0, len(scores), CHUNK):
-                    part = scores[row : row + CHUNK]
-                    top = first + row
-                    valid = scene.valid(top, left, part.shape[:2])
-                    labels = part.argmax(-1).astype(np.uint8)
-                    labels[~valid] = IGNORE_INDEX
-                    yield top, left, labels, softmax(part) if plain and probabilities else part
-                    bar.update(labels.size)
