@@ -7,36 +7,44 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_deeplab.prediction.raster.blending import Rows
-from keras_deeplab.prediction.raster.boxes import Part
 
 
 def scene_rows(
-    rows: Iterator[Rows], part: Part, first_column: int, scale: tuple[float, float]
+    rows: Iterator[Rows],
+    extent: tuple[int, int],
+    part: tuple[int, int],
+    first_column: int,
+    scale: tuple[float, float],
 ) -> Iterator[Rows]:
     """Interpolates scores bilinearly at the centres of the scene's pixels.
 
-    What a pixel gets does not depend on the part.
+    What a pixel gets does not depend on the extent, the part, or where the rows begin.
 
     Args:
         rows: Scores on the grid of the prediction, from top to bottom without gaps, from column
-            `first_column` of it on. They begin with a row that the part needs, or before.
-        part: The part of the scene.
+            `first_column` of it on, and from the first row that is needed on.
+        extent: Rows of the scene, first and after the last.
+        part: Columns of the scene, first and after the last.
         first_column: Column of the prediction's grid that `rows` begin with.
         scale: Pixels of the scene in a pixel of the prediction, vertically and horizontally.
 
     Yields:
-        First row and scores of the part on the grid of the scene, without gaps.
+        First row and scores on the grid of the scene, without gaps.
     """
     if scale == (1.0, 1.0):
-        yield from _cut(rows, part, first_column)
+        inside = slice(part[0] - first_column, part[1] - first_column)
+        for first, scores in rows:
+            above, below = max(extent[0] - first, 0), min(extent[1] - first, len(scores))
+            if above < below:
+                yield first + above, scores[above:below, inside]
         return
-    x = positions(np.arange(part.left, part.right), scale[1])
-    done = part.top  # rows of the scene before it are done
+    x = positions(np.arange(*part), scale[1])
+    done, end = extent
     top, kept = 0, None  # rows that wait, and where they begin
     for first, scores in rows:
         scores = interpolate(scores, x, axis=1, first=first_column)
         top, kept = (first, scores) if kept is None else (top, np.concatenate([kept, scores]))
-        ready = min(rows_before(first + len(scores) - 1, scale[0]), part.bottom)
+        ready = min(rows_before(first + len(scores) - 1, scale[0]), end)
         if ready > done:
             y = positions(np.arange(done, ready), scale[0])
             yield done, interpolate(kept, y, axis=0, first=top)
@@ -44,18 +52,9 @@ def scene_rows(
             needed = int(positions(np.array([done]), scale[0])[0])  # may be still to come
             used = min(max(needed - top, 0), len(kept))
             kept, top = kept[used:], top + used
-    if kept is not None and done < part.bottom:  # below the centre of the last row
-        y = positions(np.arange(done, part.bottom), scale[0])
+    if kept is not None and done < end:  # below the centre of the last row
+        y = positions(np.arange(done, end), scale[0])
         yield done, interpolate(kept, y, axis=0, first=top)
-
-
-def _cut(rows: Iterator[Rows], part: Part, first_column: int) -> Iterator[Rows]:
-    """The rows and columns of a part."""
-    columns = slice(part.left - first_column, part.right - first_column)
-    for first, scores in rows:
-        above, below = max(part.top - first, 0), min(part.bottom - first, len(scores))
-        if above < below:
-            yield first + above, scores[above:below, columns]
 
 
 def positions(pixels: np.ndarray, scale: float) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_deeplab.models.inputs import MIN_SIZE
 from keras_deeplab.prediction.raster.background import in_background
-from keras_deeplab.prediction.raster.blending import Rows, blended_rows
-from keras_deeplab.prediction.raster.boxes import Box, Part
+from keras_deeplab.prediction.raster.blending import Rows, blended_rows, window_rows
+from keras_deeplab.prediction.raster.boxes import Box
 from keras_deeplab.prediction.raster.resampling import positions, scene_rows
 from keras_deeplab.prediction.raster.scene import Scene
 from keras_deeplab.prediction.raster.windows import Axis
@@ -39,13 +39,13 @@ class Plan:
     scale: tuple[float, float]
     classes: int
 
-    def parts(self, whole: Part) -> Iterator[Part]:
-        """Splits a part of the scene, from left to right; each is predicted by itself."""
+    def parts(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Columns of the scene from `first` to before `last` that are predicted together."""
         bytes_a_column = 4 * self.classes * 4 * self.rows.size * max(self.scale[0], 1)
         widest = int(MEMORY / bytes_a_column * self.scale[1])
         widest = max(widest // ALIGNMENT, 1) * ALIGNMENT
-        for left in range(whole.left, whole.right, widest):
-            yield whole._replace(left=left, right=min(left + widest, whole.right))
+        for left in range(first, last, widest):
+            yield left, min(left + widest, last)
 
 
 def plan_windows(
@@ -61,37 +61,52 @@ def plan_windows(
     )
 
 
-def scene_scores(scene: Scene, predict: Predict, plan: Plan, part: Part) -> Iterator[Rows]:
-    """Scores of a part of a scene; those of a pixel do not depend on the part.
+def scene_scores(
+    scene: Scene,
+    predict: Predict,
+    plan: Plan,
+    part: tuple[int, int],
+    *,
+    rows: tuple[int, int] | None = None,
+    last_window: int | None = None,
+) -> Iterator[Rows]:
+    """Scores of some columns of a scene.
 
     Args:
         scene: `Scene`.
         predict: Function from an image `(H, W, C)` to its scores `(H, W, classes)`.
         plan: `Plan` of the scene.
-        part: The part.
+        part: The columns, first and after the last.
+        rows: Rows of the scene, first and after the last; all by default.
+        last_window: The row of windows that is the last to count in these rows.
 
     Yields:
         First row and scores `(rows, columns of the part, classes)` float32, from top to bottom.
-        Where windows have no valid pixel, they are 0.
+        Where windows have no valid pixel, they are 0. They do not depend on where the rows begin.
     """
-    left, right = _needed(plan.columns, plan.scale[1], part.left, part.right)
-    chosen = plan.rows.touching(*_needed(plan.rows, plan.scale[0], part.top, part.bottom))
-    order = [(i, j) for i in chosen for j in plan.columns.touching(left, right)]
+    rows = (0, scene.grid.height) if rows is None else rows
+    first = max(int(np.floor(positions(np.array([rows[0]]), plan.scale[0]))[0]), 0)
+    ends = positions(np.array([part[0], part[1] - 1]), plan.scale[1])
+    left = max(int(np.floor(ends[0])), 0)
+    right = min(int(np.floor(ends[1])) + 2, plan.columns.length)
+    order = [
+        (i, j)
+        for i in window_rows(plan.rows, first, last_window)
+        for j in plan.columns.touching(left, right)
+    ]
     with in_background(_images(scene, plan, order), AHEAD) as images:
 
         def scores(i: int, j: int) -> np.ndarray | None:
             image = next(images)
             return None if image is None else _predict_padded(predict, image)
 
-        rows = blended_rows(plan.rows, plan.columns, scores, plan.classes, (left, right), chosen)
-        with in_background(rows, 1) as blended:
-            yield from scene_rows(blended, part, left, plan.scale)
-
-
-def _needed(axis: Axis, scale: float, first: int, last: int) -> tuple[int, int]:
-    """Pixels of the prediction for those of the scene from `first` to before `last`."""
-    ends = np.floor(positions(np.array([first, last - 1]), scale)).astype(int)
-    return max(int(ends[0]), 0), min(int(ends[1]) + 2, axis.length)
+        blending = blended_rows(
+            *(plan.rows, plan.columns, scores, plan.classes, (left, right)),
+            first=first,
+            last_window=last_window,
+        )
+        with in_background(blending, 1) as blended:
+            yield from scene_rows(blended, rows, part, left, plan.scale)
 
 
 def _images(scene: Scene, plan: Plan, order: list[tuple[int, int]]) -> Iterator[np.ndarray | None]:

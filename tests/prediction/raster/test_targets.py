@@ -10,7 +10,7 @@ from rasters import write_raster
 from toy import start_python, toy_labels, toy_predictor
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.raster.targets import nodata_pixels_of, scratch_folder
+from keras_deeplab.prediction.raster.targets import locked_target, nodata_pixels_of
 
 # The command with the toy, which stands still in the second window if told for how long.
 COMMAND = """
@@ -175,21 +175,14 @@ def test_what_belonged_to_the_old_map_goes(scene):
     ]
 
 
-def test_a_scratch_folder_is_empty_and_belongs_to_one(tmp_path):
+def test_a_target_belongs_to_one(tmp_path):
     target = tmp_path / "deep" / "map.tif"
-    left = tmp_path / "deep" / ".map.tif.parts"
-    left.mkdir(parents=True)
-    (left / "pixels.tif").write_bytes(b"of a killed run")
-    other = tmp_path / "deep" / ".map.tif.parts-2"
-    other.mkdir()
-    with scratch_folder(target) as folder:
-        assert not list(folder.iterdir())
-        with pytest.raises(ValueError, match="Another process"), scratch_folder(target):
+    with locked_target(target):
+        with pytest.raises(ValueError, match="Another process"), locked_target(target):
             pass
-        assert folder.exists()
-        with scratch_folder(target.with_name("map.tif-2.tif")):
+        with locked_target(target.with_name("map.tif-2.tif")):
             pass
-    assert names(tmp_path / "deep") == [other.name]
+    assert not names(tmp_path / "deep")
 
 
 def test_nodata_is_counted_and_damage_found(tmp_path):
