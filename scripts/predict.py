@@ -137,6 +137,8 @@ def predict_maps(
             probabilities=options["probabilities"],
             probabilities_dtype=options["probabilities_dtype"],
             on_bad_block=options["on_bad_block"],
+            workers=options["workers"],
+            resume=options["resume"],
         )
         for sources, target in targets
     }

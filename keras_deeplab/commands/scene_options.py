@@ -65,6 +65,19 @@ def scene_options() -> Decorator:
             show_default=True,
             help="Map: what to do with parts of a file that cannot be read.",
         ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Map: processes that predict at the same time; they share the processors.",
+        ),
+        click.option(
+            "--resume/--no-resume",
+            default=True,
+            show_default=True,
+            help="Map: continue an interrupted run of the same model, scene and options.",
+        ),
     )
 
 
