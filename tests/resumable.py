@@ -72,7 +72,8 @@ def finish_run(folder, **options):
 
 def outputs(folder):
     """Bytes of all files of the maps."""
-    return {name: (pathlib.Path(folder) / name).read_bytes() for name in OUTPUTS}
+    paths = [pathlib.Path(folder) / name for name in OUTPUTS]
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
 
 
 def records(folder):

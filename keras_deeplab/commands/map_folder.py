@@ -72,6 +72,7 @@ def predict_folder(
             lambda scene, target: examine_scene(scene, target, metadata, chosen),
             model_key,
             retry_failed=options["retry_failed"],
+            again=not options["resume"],
         )
 
     if options["dry_run"]:

@@ -104,6 +104,20 @@ def scene_options() -> Decorator:
             is_flag=True,
             help="Folder of maps: show what would be done and how long it takes; write nothing.",
         ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Map: processes that predict at the same time; they share the processors.",
+        ),
+        click.option(
+            "--resume/--no-resume",
+            default=True,
+            show_default=True,
+            help="Map: continue an interrupted run of the same model, scene and options. "
+            "--no-resume: make every map of a folder again.",
+        ),
     )
 
 
@@ -123,7 +137,7 @@ def map_options(options: Options) -> dict[str, typing.Any]:
         raise click.UsageError("--crop-to-aoi and --aoi-layer need --aoi FILE.")
     form = image_format(options)
     views = chosen_views({**options, "window": None}, options["protocol"])
-    same = ("nodata", "resolution", "window", "overlap", "on_bad_block")
+    same = ("nodata", "resolution", "window", "overlap", "on_bad_block", "workers", "resume")
     return {
         "bands": form.bands,
         "value_range": form.value_range,

@@ -85,6 +85,7 @@ def test_a_folder_of_scenes(tmp_path, scenes, calls, caplog):
     assert contents(tmp_path / "maps") == before and len(calls) == count
     assert json.loads((tmp_path / "again.json").read_text()) == areas
     assert "3 scenes, 3 already there" in predict(scenes).output  # also by another name
+    assert "3 scenes, 3 done" in predict(scenes, "--no-resume").output and len(calls) == 2 * count
 
 
 def test_a_damaged_scene_does_not_stop_the_others(tmp_path, scenes, calls):

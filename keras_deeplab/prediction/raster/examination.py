@@ -16,7 +16,8 @@ from keras_deeplab.prediction.raster.scenes import open_checked
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.zoo.metadata import ModelMetadata
 
-ELSEWHERE = ("aoi", "aoi_layer")  # options that the key of the area stands for
+# Options that do not decide on the map, or whose files the key has a hash of.
+ELSEWHERE = ("aoi", "aoi_layer", "workers", "resume")
 
 
 def examine_scene(
