@@ -10,6 +10,7 @@ import shapely
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasters import PLACE, damage_block, write_raster
+from resumable import finish_run, write_model, write_scene
 from scipy.ndimage import uniform_filter
 from shapely.geometry import box
 from toy import toy_labels, toy_predictor
@@ -17,7 +18,11 @@ from toy import toy_labels, toy_predictor
 import keras_deeplab as kd
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.files.places import Grid, PixelTransform
+from keras_deeplab.prediction.raster import bands as bands_module
 from keras_deeplab.prediction.raster import scores as scores_module
+from keras_deeplab.prediction.raster.bands import plan_bands
+from keras_deeplab.prediction.raster.boxes import Part
+from keras_deeplab.prediction.raster.scores import plan_windows
 
 SIZE = (700, 900)
 # In pixels: a triangle, a square with a hole, and something small far away from both.
@@ -164,6 +169,88 @@ def test_ground_control_points_and_rotation(folder, tmp_path, inside, crop):
     assert (labels != expected).mean() < 1e-4
     corner = (300_000 + 0.3 * x + 0.4 * y, 2_800_000 + 0.4 * x - 0.3 * y)
     assert (written.transform.c, written.transform.f) == pytest.approx(corner)
+
+
+class Killed(Exception):
+    pass
+
+
+class Windows:
+    """A model with known weights that counts its windows, and fails after some of them."""
+
+    def __init__(self, limit=None):
+        self.count, self.limit = 0, limit
+        self.predictor = toy_predictor(self)
+        self.predictor.weights_sha256 = lambda: "0" * 64
+
+    def __call__(self, images):
+        self.count += 1
+        if self.count == self.limit:
+            raise Killed
+        return blurred(images)
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_an_interrupted_run_is_continued(folder, tmp_path, crop, monkeypatch, caplog):
+    """Under the same area only; another file with the same polygons is the same area."""
+    monkeypatch.setattr(bands_module, "ROWS", 64)
+    name, options = f"{crop}.tif", {"crop_to_aoi": crop}
+
+    def run(area="area.gpkg", limit=None):
+        windows = Windows(limit)
+        predict(folder, name, predictor=windows.predictor, aoi=folder / area, **options)
+        return windows.count
+
+    whole = run()
+    expected = (folder / name).read_bytes()
+    (folder / "copy.gpkg").write_bytes((folder / "area.gpkg").read_bytes())
+    for limit in (whole * 2 // 3, whole - 1):
+        with pytest.raises(Killed):
+            run(limit=limit)
+        assert run("copy.gpkg") < whole and "area_sha256" not in caplog.text
+        assert (folder / name).read_bytes() == expected
+    with pytest.raises(Killed):
+        run(limit=whole - 1)
+    write_area(folder / "other.gpkg", transform=Affine(0.5, 0, 300_001, 0, -0.5, 2_800_000))
+    run("other.gpkg")
+    assert "area_sha256" in caplog.text
+
+
+def test_workers_have_the_same_area(tmp_path):
+    """Bands of one process and of two give the same map of three squares, far from each other."""
+    write_scene(tmp_path, width=80)
+    write_model(tmp_path)
+    squares = [box(300_005, y, 300_025.3, y + 40) for y in (2_798_000, 2_799_000, 2_799_300.2)]
+    pyogrio.raw.write(
+        *(tmp_path / "area.gpkg", shapely.to_wkb(squares), [], []),
+        crs=PLACE["crs"],
+        geometry_type="Polygon",
+    )
+    options = {"aoi": str(tmp_path / "area.gpkg"), "crop_to_aoi": True, "resolution": "native"}
+    maps = {kind: tmp_path / f"{kind}.tif" for kind in ("confidence", "probabilities")}
+    predictor = kd.compile_for_inference(tmp_path / "model.xml", "openvino", "float32")
+    found = kd.predict_raster(
+        *(predictor, tmp_path / "scene.tif", tmp_path / "map.tif"),
+        **{"progress": False, "window": 512, **options, **maps},
+    )
+    with rasterio.open(tmp_path / "map.tif") as written:
+        expected = written.read(1)
+    assert expected.shape[1] == 41 and (expected != 255).sum() > 5_000
+    result, _ = finish_run(tmp_path, workers=2, **options)
+    with rasterio.open(tmp_path / "map.tif") as written:
+        np.testing.assert_array_equal(written.read(1), expected)
+    assert {**result, "seconds": None} == {**found, "seconds": None}
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3, 3.7])
+@pytest.mark.parametrize("part", [Part(0, 5000, 0, 3000), Part(1203, 2977, 10, 900)])
+def test_bands_cover_the_part(part, scale):
+    plan = plan_windows(5000, 3000, scale=scale, window=512, overlap=128, classes=900)
+    seen = np.zeros((5000, 3000), int)
+    for band in plan_bands(plan, part):
+        seen[band.top : band.bottom, band.left : band.right] += 1
+    top, bottom, left, right = part
+    assert (seen[top:bottom, left:right] == 1).all() and seen.sum() == np.prod(part.size)
 
 
 def test_mistakes(folder, tmp_path):
