@@ -154,7 +154,7 @@ def _make(
     summary, reason, fatal = None, None, None
     try:
         summary = predict(task.scene, task.target)
-    except InputError as error:
+    except (InputError, ChildProcessError) as error:  # the latter: a file that workers die of
         reason = str(error)
     except OSError as error:  # of writing; those of reading are input errors
         reason, fatal = str(error), error

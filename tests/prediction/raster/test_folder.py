@@ -103,7 +103,14 @@ def test_what_is_missing_or_changed_is_made(folder):
     assert len(folder.run(again=True)[0]) == 4
 
 
-@pytest.mark.parametrize("error", [InputError("Block 3 is damaged."), ZeroDivisionError("oops")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("Block 3 is damaged."),
+        ChildProcessError("All workers died."),
+        ZeroDivisionError("oops"),
+    ],
+)
 def test_a_scene_that_fails_does_not_stop_the_others(folder, error, caplog):
     folder.broken["b"] = error
     predicted, events = folder.run()

@@ -1,6 +1,7 @@
 """Maps of an area of interest: only its pixels, and those of the map of the whole scene."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pyogrio
@@ -17,12 +18,15 @@ from toy import toy_labels, toy_predictor
 
 import keras_deeplab as kd
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.places import Grid, PixelTransform
 from keras_deeplab.prediction.raster import bands as bands_module
 from keras_deeplab.prediction.raster import scores as scores_module
+from keras_deeplab.prediction.raster.area import Area
 from keras_deeplab.prediction.raster.bands import plan_bands
 from keras_deeplab.prediction.raster.boxes import Part
-from keras_deeplab.prediction.raster.scores import plan_windows
+from keras_deeplab.prediction.raster.scene import open_scene
+from keras_deeplab.prediction.raster.scores import plan_windows, scene_scores
 
 SIZE = (700, 900)
 # In pixels: a triangle, a square with a hole, and something small far away from both.
@@ -113,7 +117,7 @@ def test_nothing_else_is_read_or_predicted(folder, tmp_path, inside):
     with rasterio.open(folder / "scene.tif") as scene:
         image = np.moveaxis(scene.read(), 0, -1)
     options = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
-    write_raster(tmp_path / "scene.tif", image, **options)
+    write_raster(tmp_path / "scene.tif", image, nodata=0, **options)  # it is looked where data is
     touched = set()
     for row, column in np.argwhere(inside):  # windows of 64 pixels reach 60 pixels beyond
         for away in (-60, 60):
@@ -128,6 +132,23 @@ def test_nothing_else_is_read_or_predicted(folder, tmp_path, inside):
     np.testing.assert_array_equal(labels, toy_labels(image, inside))
     assert result["bad_pixels"] == 0
     assert len(shown) < 60  # of 15 x 19 windows
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 3.7])
+def test_a_pixel_has_the_scores_of_all_its_windows(folder, scale):
+    """Columns as the last of an area: also the one before those that another window begins with."""
+    with open_scene([folder / "scene.tif"], ImageFormat()) as scene:
+        scene.grid = dataclasses.replace(scene.grid, height=40, width=250)
+        plan = plan_windows(40, 250, scale=scale, window=32, overlap=16, classes=3)
+
+        def scores():
+            found = scene_scores(scene, lambda image: blurred(image[None])[0], plan, (0, 250))
+            return np.concatenate([rows for _, rows in found])
+
+        whole = scores()
+        for column in range(int(16 * scale), int(32 * scale)):  # where two windows overlap
+            scene.area = Area(np.array([box(0, 0, column + 1, 40)], object), (40, 250))
+            np.testing.assert_array_equal(scores()[:, : column + 1], whole[:, : column + 1])
 
 
 def test_pixels_without_data_are_counted_inside_only(folder, tmp_path, inside):
