@@ -2,8 +2,9 @@
 
 Run: python benchmarks/scene_resume.py [SCENE] [--model r18_dubai] [--kills 1] [--workers 1 2]
 
-Without SCENE it writes a synthetic one of 4,000 x 2,000 pixels. Each row is `keras-deeplab predict`
-in a process of its own, whose map must have the same bytes as that of the first row:
+Without SCENE it writes a synthetic one of 4,000 x 1,000 pixels. Each row is `keras-deeplab predict`
+by OpenVINO in float32, in a process of its own, whose map must have the same bytes as that of the
+first row:
 - undisturbed, for each number of workers;
 - interrupted: SIGKILL after equal parts of the first row's seconds, then a last run to the end; the
   figures are those of all runs together.
@@ -52,9 +53,10 @@ def peak(pid):
 def predict(scene, target, model, workers, kill_after=None):
     """Seconds, CPU seconds, and the peak memory of the first process and of its workers in MB."""
     arguments = ["predict", scene, "--model", model, "--output", target, "--workers", workers]
+    arguments += ["--resolution", "native", "--runtime", "openvino", "--precision", "float32"]
     start, own, others = time.perf_counter(), 0.0, 0.0
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, [*arguments, "--resolution", "native"])],
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -67,7 +69,7 @@ def predict(scene, target, model, workers, kill_after=None):
         others = max([others, *map(peak, children)])
         if kill_after is not None and time.perf_counter() - start > kill_after:
             process.send_signal(signal.SIGKILL)
-        time.sleep(0.1)
+        time.sleep(0.3)
     if os.waitstatus_to_exitcode(status) not in (0, -signal.SIGKILL):
         raise ChildProcessError(f"predict ended with status {status}")
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, own, others
@@ -88,7 +90,7 @@ def main():
         scene, target = options.scene, pathlib.Path(folder) / "map.tif"
         if scene is None:
             scene = pathlib.Path(folder) / "scene.tif"
-            write_scene(scene, 4_000, 2_000)
+            write_scene(scene, 4_000, 1_000)
         expected = None
 
         def show(name, seconds, cpu, own, others):

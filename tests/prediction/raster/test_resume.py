@@ -86,7 +86,7 @@ def without_time(result):
     ],
     ids=str,
 )
-def test_a_run_interrupted_anywhere_gives_the_same_files(scene, options, monkeypatch):
+def test_an_interrupted_run_gives_the_same_files(scene, options, monkeypatch):
     monkeypatch.setattr(bands_module, "ROWS", 600)
     monkeypatch.setattr(scores_module, "MEMORY", 1e5)  # parts of 512 columns
     write_scene(scene, 1_300, 530)
@@ -94,15 +94,14 @@ def test_a_run_interrupted_anywhere_gives_the_same_files(scene, options, monkeyp
     whole = Windows()
     result = predict(scene, whole, **options)
     expected = comparable(scene)
-    for limit in (whole.count // 2, whole.count - 1):
-        (scene / "map.tif").write_bytes(b"old")
-        with pytest.raises(Killed):
-            predict(scene, Windows(limit), **options)
-        assert (scene / "map.tif").read_bytes() == b"old"
-        windows = Windows()
-        assert without_time(predict(scene, windows, **options)) == without_time(result)
-        assert comparable(scene) == expected and not hidden(scene)
-        assert windows.count < whole.count or limit == whole.count // 2
+    (scene / "map.tif").write_bytes(b"old")
+    with pytest.raises(Killed):
+        predict(scene, Windows(whole.count * 3 // 4), **options)
+    assert (scene / "map.tif").read_bytes() == b"old"
+    windows = Windows()
+    assert without_time(predict(scene, windows, **options)) == without_time(result)
+    assert comparable(scene) == expected and not hidden(scene)
+    assert windows.count < whole.count
 
 
 def comparable(folder):
@@ -121,7 +120,7 @@ def test_at_most_two_bands_of_windows_are_repeated(tmp_path, overlap):
     predict(scene, whole, overlap=overlap)
     step = 512 - overlap
     band = max(bands_module.FEWEST, -(-bands_module.ROWS // step))  # of one window a row
-    for limit in range(1, whole.count + 1):
+    for limit in range(2 - overlap // 128, whole.count + 1, 2):
         with pytest.raises(Killed):
             predict(scene, Windows(limit), overlap=overlap, confidence=None)
         windows = Windows()
@@ -279,8 +278,8 @@ def test_a_killed_process(prepared):
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_fifty_random_kills(tmp_path, workers):
-    write_model(tmp_path, kernel=25)
-    write_scene(tmp_path, 15_000, 400)
+    write_model(tmp_path, kernel=41)
+    write_scene(tmp_path, 8_000, 100)
     start = time.monotonic()
     result, _ = finish_run(tmp_path, workers=workers)
     seconds, expected, rng = time.monotonic() - start, outputs(tmp_path), random.Random(0)

@@ -10,7 +10,6 @@ import time
 
 import numpy as np
 import pytest
-import rasterio
 from in_process import run
 from resumable import (
     finish_run,
@@ -21,7 +20,7 @@ from resumable import (
     write_model,
     write_scene,
 )
-from toy import toy_predictor
+from toy import toy_models, toy_predictor
 
 import keras_deeplab as kd
 from keras_deeplab.prediction.raster.bands import Band
@@ -82,18 +81,12 @@ def test_any_number_gives_the_same_bytes(prepared):
 
 
 def test_the_command(prepared, tmp_path):
-    folder, _, _ = prepared
-    (tmp_path / ".map.tif.parts").mkdir()
-    found = run(
-        *("predict", folder / "scene.tif", "--model", folder / "model.xml", "--no-resume"),
-        *("--runtime", "openvino", "--precision", "float32", "--window", 512),
-        *("--output", tmp_path / "map.tif", "--workers", 2),
-    )
-    assert (
-        "red" in found.output and [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
-    )
-    with rasterio.open(folder / "map.tif") as one, rasterio.open(tmp_path / "map.tif") as two:
-        np.testing.assert_array_equal(one.read(), two.read())
+    """Its model is the toy, which other processes cannot load; alone it predicts."""
+    command = ("predict", prepared[0] / "scene.tif", "--model", "toy", "--no-resume")
+    with toy_models():
+        several = run(*command, "--output", tmp_path / "map.tif", "--workers", 2, check=False)
+        run(*command, "--output", tmp_path / "map.tif", "--workers", 1)
+    assert "workers=2 needs a model that other processes can load" in several.output
 
 
 def stopped_workers(folder, count=2):
@@ -131,7 +124,7 @@ def test_the_last_worker_is_reported_with_its_band(prepared):
     assert finish_run(folder, workers=2)[0] == result and outputs(folder) == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_ends_all(prepared, number):
     folder, _, _ = prepared
     process = start_run(folder, workers=2)
