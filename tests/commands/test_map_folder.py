@@ -62,7 +62,7 @@ def events(folder):
 
 def lines_of(result):
     """Lines without what is left of progress bars."""
-    return [line.strip() for line in result.output.splitlines()]
+    return [line.strip() for line in result.output.splitlines() if line.strip()]
 
 
 def contents(folder):
