@@ -113,7 +113,7 @@ def write_int8(model: str, output: pathlib.Path, tile: int, options: Options) ->
     click.echo(exported)
     result = exported.quantization
     if result is None or result.float32 is None or result.int8 is None:
-        click.echo("This is not an accuracy: name labelled images to measure mIoU.")
+        click.echo("This share is not an accuracy: name labelled images to measure mIoU.")
     else:
         click.echo(
             f"mIoU {result.float32:.4f} in float32, {result.int8:.4f} in int8: "

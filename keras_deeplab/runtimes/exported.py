@@ -46,7 +46,7 @@ def runtime_of_exported(path: StrPath) -> Runtime | None:
     if runtime is None or runtime.name != "openvino":
         return runtime
     export = export_of_record(runtime.module.read_record(_existing(path)))
-    if export is None or export.get("precision") != INT8:
+    if not isinstance(export, dict) or export.get("precision") != INT8:
         return runtime
     return dataclasses.replace(runtime, precisions=(INT8,))
 

@@ -70,7 +70,7 @@ def find_format(name: str | None, path: pathlib.Path) -> Format:
         if not named:
             suffixes = ", ".join(known.suffix for known in FORMATS.values() if known.suffix)
             raise InputError(
-                f"{path}: the suffix names no format. Name it {suffixes}, or give the format: "
+                f"{path}: the suffix names no format. Name it {suffixes}, or give the format (--format): "
                 f"{', '.join(FORMATS)}."
             )
         found = named[0]

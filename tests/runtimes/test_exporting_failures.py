@@ -28,7 +28,7 @@ def content(folder):
 
 @pytest.mark.parametrize("path", ["model", "model.pb", "model.h5", ".onnx"])
 def test_the_suffix_names_no_format(model, tmp_path, path):
-    message = r"the suffix names no format. Name it \.onnx, \.xml, .*give the format: onnx, "
+    message = r"the suffix names no format. Name it \.onnx, \.xml, .*give the format \(--format\): onnx, "
     with pytest.raises(ValueError, match=message):
         kd.export(model, tmp_path / path)
 
