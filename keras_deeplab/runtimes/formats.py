@@ -70,8 +70,8 @@ def find_format(name: str | None, path: pathlib.Path) -> Format:
         if not named:
             suffixes = ", ".join(known.suffix for known in FORMATS.values() if known.suffix)
             raise InputError(
-                f"{path}: the suffix names no format. Name it {suffixes}, or give the format (--format): "
-                f"{', '.join(FORMATS)}."
+                f"{path}: the suffix names no format. Name it {suffixes}, or give the format "
+                f"(--format): {', '.join(FORMATS)}."
             )
         found = named[0]
     elif name not in FORMATS:
