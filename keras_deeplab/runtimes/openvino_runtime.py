@@ -109,7 +109,7 @@ def weights_belong(path: pathlib.Path) -> bool:
         size = path.with_suffix(".bin").stat().st_size
     except (OSError, ElementTree.ParseError):
         return False
-    places = [data.attrib for data in root.iter("data") if "offset" in data.attrib]
+    places = [place.attrib for place in root.iterfind(".//layer[@type='Const']/data")]
     ends = [int(place["offset"]) + int(place["size"]) for place in places]
     return root.tag == "net" and max(ends, default=0) == size
 
