@@ -33,7 +33,7 @@ def check_image_size(height: int | None, width: int | None) -> None:
 
 
 def check_fixed_size(
-    name: str, fixed: tuple[int | None, int | None], size: tuple[int, int], *, hint: str = ""
+    name: str, fixed: tuple[int | None, int | None], size: tuple[int, int]
 ) -> None:
     """Raises a `ValueError` when an image has another size than the one that a model takes.
 
@@ -41,8 +41,7 @@ def check_fixed_size(
         name: What to call the model.
         fixed: Height and width of its images; `None` where any will do.
         size: `(height, width)` of the image.
-        hint: What the error says to do.
     """
     for side, only, asked in zip(("height", "width"), fixed, size, strict=True):
         if only not in (None, asked):
-            raise InputError(f"{name} takes only images of {side} {only}, got {asked}.{hint}")
+            raise InputError(f"{name} takes only images of {side} {only}, got {asked}.")

@@ -81,10 +81,10 @@ def cached_weights(name: str, entry: Entry) -> pathlib.Path:
     return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
 
 
-def measured_miou(entry: Entry, protocol: str) -> float | None:
+def measured_miou(entry: Entry, protocol: str, precision: str = "float32") -> float | None:
     """mIoU in percent that was measured here under a protocol, or `None`."""
     for record in entry["measured"]:
-        if record["protocol"]["name"] == protocol:
+        if (record["protocol"]["name"], record["precision"]) == (protocol, precision):
             return 100 * record["mIoU"]
     return None
 
