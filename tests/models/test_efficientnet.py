@@ -147,11 +147,7 @@ def test_statistics_fit_after_few_steps(started):
     kd.compile_for_training(
         started, kd.Recipe(steps=60, batch_size=8, optimizer="adamw", learning_rate=1e-3)
     )
-    batches = iter(
-        kd.data.training_batches(
-            blocks(8, 128, 3), batch_size=8, crop=128, mean=started.metadata.mean
-        )
-    )
+    batches = iter(kd.data.training_batches(blocks(8, 128, 3), batch_size=8, crop=128))
     losses = [float(started.train_on_batch(*map(np.asarray, next(batches)))) for _ in range(60)]
     assert np.mean(losses[-5:]) < 0.7 * losses[0]
     images, labels = map(np.asarray, next(batches))
