@@ -76,9 +76,7 @@ def describe_weights(path: StrPath) -> WeightsInfo:
         channels=kernels[first][CHANNEL_AXIS],
         aux_head=any(is_in(layer, [AUXILIARY_HEAD]) for layer in kernels),
         backbone=backbone,
-        variant=name
-        if name in list_variants() and get_variant(name).backbone == backbone
-        else None,
+        variant=name if name in _variants(backbone) else None,
     )
 
 
@@ -90,6 +88,10 @@ def _backbone(kernels: Kernels) -> str | None:
     )
     known = {backbone.kernel_parameters: name for name, backbone in BACKBONES.items()}
     return known.get(parameters)
+
+
+def _variants(backbone: str | None) -> list[str]:
+    return [name for name in list_variants() if get_variant(name).backbone == backbone]
 
 
 def build_for(path: StrPath, variant: str) -> DeepLabV3Plus:
@@ -107,7 +109,7 @@ def build_for(path: StrPath, variant: str) -> DeepLabV3Plus:
         raise CheckpointError(f"{path} is not a whole DeepLabV3+: it contains only a backbone.")
     if info.backbone not in (None, backbone):
         found, expected = BACKBONES[info.backbone].title, BACKBONES[backbone].title
-        raise CheckpointError(f"{path} contains a {found}, variant {variant} has a {expected}.")
+        raise CheckpointError(f"{path} contains {found}, variant {variant} has {expected}.")
     model = build_model(
         variant,
         info.num_classes,

@@ -31,11 +31,13 @@ def stage_layers(model: keras.Model) -> dict[str, str]:
     """Stage name -> name of the layer that outputs it, in the order of the network."""
     names = [layer.name for layer in model.layers]
     # Keras lists layers in the order of the graph: the last one of a stage outputs its features.
-    stages = {
+    backbone = {
         stage: [name for name in names if name.startswith(prefixes)][-1]
         for stage, prefixes in stage_prefixes(model.name).items()
     }
-    return stages | {stage: name for stage, name in _OTHER_STAGES.items() if name in names}
+    stages = backbone | _OTHER_STAGES
+    order = ("stem", "maxpool", *stages)
+    return {stage: stages[stage] for stage in order if stages[stage] in names}
 
 
 def stage_outputs(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:

@@ -72,12 +72,12 @@ def _is_atrous(layer: Any) -> bool:
 
 def _padded_area(size: Sequence[int | None], rates: tuple[int, int]) -> float:
     """Area of the phases over that of the features; infinite where their size is unknown."""
-    if None in size:
-        return math.inf
-    return math.prod(
-        max(math.ceil(side / rate), MIN_PHASE) * rate / side
-        for side, rate in zip(size, rates, strict=True)
-    )
+    area = 1.0
+    for side, rate in zip(size, rates, strict=True):
+        if side is None:
+            return math.inf
+        area *= max(math.ceil(side / rate), MIN_PHASE) * rate / side
+    return area
 
 
 def _by_phases(inputs: Any, kernel: Any, rates: tuple[int, int], filters: int | None) -> Any:
