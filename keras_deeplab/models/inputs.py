@@ -7,11 +7,18 @@ STD = (58.395, 57.12, 57.375)
 MIN_SIZE = 32  # pixels; below it the features of a stride-32 backbone would be empty
 
 
-def input_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def input_statistics(
+    channels: int, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each input channel, on the scale 0..255.
 
     The first three of three or more channels have those of RGB. Nothing is known of further
     channels, or of fewer than three: each of those has the average of the three.
+
+    Args:
+        channels: Number of input channels.
+        mean: Mean of RGB.
+        std: Standard deviation of RGB.
     """
 
     def extended(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -19,7 +26,7 @@ def input_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...
         known = values if channels >= len(values) else ()
         return (*known, *[average] * (channels - len(known)))
 
-    return extended(MEAN), extended(STD)
+    return extended(mean), extended(std)
 
 
 def check_image_size(height: int | None, width: int | None) -> None:

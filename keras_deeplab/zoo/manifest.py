@@ -44,17 +44,19 @@ class Zoo:
             raise unknown_name("zoo model", name, list(entries))
         return json.loads(json.dumps(entries[name]))
 
-    def backbone(self, depth: int) -> Entry:
-        """The record of the published ImageNet weights of a ResNet v1c."""
-        return self._manifest["backbones"][f"resnet{depth}_v1c"]
+    def backbone(self, name: str) -> Entry:
+        """The record of the ImageNet weights of a backbone, by its name in `BACKBONES`."""
+        return self._manifest["backbones"][name]
 
-    def bundled_weights(self, entry: Entry) -> pathlib.Path:
-        """Path of an entry's bundled weights, after checking their SHA-256.
+    def bundled_weights(self, record: Entry) -> pathlib.Path:
+        """Path of bundled weights, after checking their SHA-256.
+
+        Args:
+            record: The `weights` of a model's entry, or the record of a backbone.
 
         Raises:
             CheckpointError: When the file is missing or is not the published one.
         """
-        record = entry["weights"]
         path = self.folder / record["file"]
         if not path.is_file():
             raise CheckpointError(f"{path} is missing: reinstall keras_deeplab, or pass weights=.")
