@@ -9,6 +9,7 @@ import json
 import pathlib
 
 import numpy as np
+from network_sizes import multiply_adds
 
 TRAINED, MODEL = "r18_d8", "r18_dubai"
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples" / "dubai" / "images"
@@ -52,7 +53,7 @@ def write_network(variant, sides, folder):
         np.save(image_file(folder, side), image)
         np.save(logits_file(folder, side), model(image, training=False))
     fixed = {side: kd.build(variant, classes, input_shape=(side, side, 3)) for side in sides}
-    return {side: _operations(model) for side, model in fixed.items()}
+    return {side: 2 * multiply_adds(model) for side, model in fixed.items()}
 
 
 def image_file(folder, side):
@@ -98,13 +99,3 @@ def _settle(model):
     model(bundled_images(256), training=True)
     for norm, momentum in zip(norms, momentums, strict=True):
         norm.momentum = momentum
-
-
-def _operations(model):
-    """Twice the multiply-adds of all convolutions of a model with a fixed input size."""
-    # Both kinds of kernels, (h, w, in, out) and (h, w, channels, 1), are used once per position.
-    return sum(
-        2 * np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape)
-        for layer in model.layers
-        if hasattr(layer, "kernel")
-    )

@@ -1,14 +1,24 @@
-"""DeepLabV3+ on ResNet v1c at output stride 8 in plain torch.nn, the peer of the benchmarks.
+"""DeepLabV3+ in plain torch.nn, the peer of the benchmarks.
 
-Modules have the names of the PyTorch reference, so that its state dicts load.
+On ResNet v1c at output stride 8, and on EfficientNet-Lite0 at 16. Modules have the names of the
+PyTorch reference, so that its state dicts load.
 """
 
 import torch
 from torch import nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 BLOCKS = {"r18_d8": (2, 2, 2, 2), "r50_d8": (3, 4, 6, 3), "r101_d8": (3, 4, 23, 3)}
-BASIC, BOTTLENECK = (128, 12, 64), (512, 48, 256)  # channels: decoder, low-level, auxiliary
+# Channels: features of ASPP, decoder, auxiliary head; then those of the three heads.
+BASIC, BOTTLENECK = (512, 64, 256, 128, 12, 64), (2048, 256, 1024, 512, 48, 256)
+LITE0 = "efl0_d16"
+LITE0_CHANNELS = (320, 24, 112, 128, 32, 64)
+# Blocks, kernel size, stride, expansion, channels; at output stride 16 the last stride is replaced.
+LITE0_STAGES = (
+    *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
+    *((3, 5, 1, 6, 112), (4, 5, 1, 6, 192), (1, 3, 1, 6, 320)),
+)
+LITE0_DILATED = range(12, 16)
 
 
 def resize(x, like):
@@ -92,12 +102,79 @@ class Backbone(nn.Module):
         return first, third, self.layer4(third)
 
 
+class SameConv2d(nn.Conv2d):
+    """Pads as TensorFlow does: with a stride, less at the top and left."""
+
+    def forward(self, x):
+        margins = []
+        for side, size, stride, dilation in zip(
+            x.shape[:1:-1], self.kernel_size, self.stride, self.dilation, strict=True
+        ):
+            total = max((-(-side // stride) - 1) * stride + (size - 1) * dilation + 1 - side, 0)
+            margins += [total // 2, total - total // 2]
+        if margins[0] == margins[1] and margins[2] == margins[3]:
+            margin = (margins[2], margins[0])
+            return nn.functional.conv2d(
+                x, self.weight, None, self.stride, margin, self.dilation, self.groups
+            )
+        return super().forward(pad(x, margins))
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs, size, stride, dilation, expansion, channels):
+        super().__init__()
+        middle = inputs * expansion
+        if expansion > 1:
+            self._expand_conv = conv(inputs, middle)
+            self._bn0 = nn.BatchNorm2d(middle, eps=1e-3)
+        self._depthwise_conv = SameConv2d(
+            middle, middle, size, stride, dilation=dilation, groups=middle, bias=False
+        )
+        self._bn1 = nn.BatchNorm2d(middle, eps=1e-3)
+        self._project_conv = conv(middle, channels)
+        self._bn2 = nn.BatchNorm2d(channels, eps=1e-3)
+        self.expands, self.adds = expansion > 1, stride == 1 and inputs == channels
+
+    def forward(self, x):
+        shortcut = x
+        if self.expands:
+            x = nn.functional.relu6(self._bn0(self._expand_conv(x)), inplace=True)
+        x = nn.functional.relu6(self._bn1(self._depthwise_conv(x)), inplace=True)
+        x = self._bn2(self._project_conv(x))
+        return x + shortcut if self.adds else x
+
+
+class EfficientNetLite0(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        self._blocks = nn.ModuleList()
+        inputs = 32
+        for blocks, size, stride, expansion, channels in LITE0_STAGES:
+            for index in range(blocks):
+                dilation = 2 if len(self._blocks) in LITE0_DILATED else 1
+                strides = stride if index == 0 else 1
+                self._blocks.append(
+                    InvertedResidual(inputs, size, strides, dilation, expansion, channels)
+                )
+                inputs = channels
+
+    def forward(self, x):
+        x = nn.functional.relu6(self._bn0(self._conv_stem(x)), inplace=True)
+        features = []
+        for block in self._blocks:
+            x = block(x)
+            features.append(x)
+        return features[2], features[10], x
+
+
 class DecodeHead(nn.Module):
-    def __init__(self, inputs, low_level_inputs, channels, low_level, classes):
+    def __init__(self, inputs, low_level_inputs, channels, low_level, classes, rates):
         super().__init__()
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvModule(inputs, channels))
         self.aspp_modules = nn.ModuleList([ConvModule(inputs, channels)])
-        self.aspp_modules.extend(Separable(inputs, channels, rate) for rate in (12, 24, 36))
+        self.aspp_modules.extend(Separable(inputs, channels, rate) for rate in rates)
         self.bottleneck = ConvModule(5 * channels, channels, 3)
         self.c1_bottleneck = ConvModule(low_level_inputs, low_level)
         self.sep_bottleneck = nn.Sequential(
@@ -128,11 +205,14 @@ class DeepLab(nn.Module):
 
     def __init__(self, variant, classes):
         super().__init__()
-        channels, low_level, auxiliary = BASIC if variant == "r18_d8" else BOTTLENECK
-        expansion = 1 if variant == "r18_d8" else 4
-        self.backbone = Backbone(variant)
-        self.decode_head = DecodeHead(512 * expansion, 64 * expansion, channels, low_level, classes)
-        self.auxiliary_head = AuxiliaryHead(256 * expansion, auxiliary, classes)
+        if variant == LITE0:
+            self.backbone, sizes, rates = EfficientNetLite0(), LITE0_CHANNELS, (6, 12, 18)
+        else:
+            self.backbone, rates = Backbone(variant), (12, 24, 36)
+            sizes = BASIC if variant == "r18_d8" else BOTTLENECK
+        last, first, third, channels, low_level, auxiliary = sizes
+        self.decode_head = DecodeHead(last, first, channels, low_level, classes, rates)
+        self.auxiliary_head = AuxiliaryHead(third, auxiliary, classes)
 
     def forward(self, image):
         first, third, fourth = self.backbone(image)

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FIRST_CONVOLUTION = "backbone.stem.0"
+from keras_deeplab.models.variants import BACKBONES
+
+FIRST_CONVOLUTIONS = tuple(
+    dict.fromkeys(f"backbone.{backbone.first_convolution}" for backbone in BACKBONES.values())
+)
 CHANNEL_AXIS = 2  # of the input channels in a kernel (height, width, in, out)
 TRAINED = 3  # channels of every published network
 
@@ -54,10 +58,9 @@ def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     further = np.repeat(mean, max(channels - TRAINED, 0), axis=CHANNEL_AXIS)
     known = kernel if channels > TRAINED else mean
     logger.warning(
-        "%d input channels instead of %d: %s is adapted from the RGB kernels and should be "
-        "fine-tuned.",
+        "%d input channels instead of %d: the first convolution is adapted from the RGB kernels "
+        "and should be fine-tuned.",
         channels,
         TRAINED,
-        FIRST_CONVOLUTION,
     )
     return np.concatenate([known, further], axis=CHANNEL_AXIS) * np.float32(TRAINED / channels)

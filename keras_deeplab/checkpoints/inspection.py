@@ -1,19 +1,24 @@
 """What a weights file says about its network, and building that network."""
 
 import dataclasses
+import math
 import pathlib
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.checkpoints import keras_files, state_dict
-from keras_deeplab.checkpoints.channels import CHANNEL_AXIS, FIRST_CONVOLUTION
+from keras_deeplab.checkpoints.channels import CHANNEL_AXIS, FIRST_CONVOLUTIONS
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.loading import file_kind, load_weights
-from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, CLASS_AXIS, CLASSIFIERS, is_in
+from keras_deeplab.checkpoints.matching import (
+    AUXILIARY_HEAD,
+    BACKBONE,
+    CLASS_AXIS,
+    CLASSIFIERS,
+    is_in,
+)
 from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
 from keras_deeplab.models.deeplab import DeepLabV3Plus, build_model
 from keras_deeplab.models.variants import BACKBONES, get_variant, list_variants
-
-STAGE = "backbone.layer3"  # the depths differ in the number of its blocks
 
 Kernels = dict[str, tuple[int, ...]]
 """Shapes `(height, width, in, out)` by reference name of the layer."""
@@ -27,14 +32,14 @@ class WeightsInfo:
         num_classes: Number of classes, or `None` for a file of a backbone alone.
         channels: Number of input channels.
         aux_head: Whether it contains an auxiliary head.
-        depth: Depth of the ResNet, 18, 50 or 101, or `None` for another network.
+        backbone: Name of its backbone, `"resnet18_v1c"` for example, or `None` for an unknown one.
         variant: Name of `list_variants()`, which only a `.keras` file contains, or `None`.
     """
 
     num_classes: int | None
     channels: int
     aux_head: bool
-    depth: int | None
+    backbone: str | None
     variant: str | None = None
 
 
@@ -58,27 +63,35 @@ def describe_weights(path: StrPath) -> WeightsInfo:
             kernels = state_dict.kernel_shapes(arrays)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
-    if FIRST_CONVOLUTION not in kernels:
+    first = next((layer for layer in FIRST_CONVOLUTIONS if layer in kernels), None)
+    if first is None:
         layers = f"only {', '.join(list(kernels)[:4])}, ..." if kernels else "no convolution"
         raise CheckpointError(
             f"{path} is not a DeepLabV3+ of keras_deeplab or mmsegmentation: it contains no layer "
-            f"{FIRST_CONVOLUTION}, {layers}."
+            f"{' or '.join(FIRST_CONVOLUTIONS)}, {layers}."
         )
-    classifier, depth = kernels.get(CLASSIFIERS[0]), _depth(kernels)
+    classifier, backbone = kernels.get(CLASSIFIERS[0]), _backbone(kernels)
     return WeightsInfo(
         num_classes=None if classifier is None else classifier[CLASS_AXIS],
-        channels=kernels[FIRST_CONVOLUTION][CHANNEL_AXIS],
+        channels=kernels[first][CHANNEL_AXIS],
         aux_head=any(is_in(layer, [AUXILIARY_HEAD]) for layer in kernels),
-        depth=depth,
-        variant=name if name in list_variants() and get_variant(name).depth == depth else None,
+        backbone=backbone,
+        variant=name if name in _variants(backbone) else None,
     )
 
 
-def _depth(kernels: Kernels) -> int | None:
-    blocks = {layer.split(".")[2] for layer in kernels if layer.startswith(f"{STAGE}.")}
-    found = len(blocks), f"{STAGE}.0.conv3" in kernels
-    depths = {(spec.blocks[2], spec.bottleneck): depth for depth, spec in BACKBONES.items()}
-    return depths.get(found)
+def _backbone(kernels: Kernels) -> str | None:
+    parameters = sum(
+        math.prod(shape)
+        for layer, shape in kernels.items()
+        if is_in(layer, [BACKBONE]) and layer not in FIRST_CONVOLUTIONS
+    )
+    known = {backbone.kernel_parameters: name for name, backbone in BACKBONES.items()}
+    return known.get(parameters)
+
+
+def _variants(backbone: str | None) -> list[str]:
+    return [name for name in list_variants() if get_variant(name).backbone == backbone]
 
 
 def build_for(path: StrPath, variant: str) -> DeepLabV3Plus:
@@ -91,13 +104,12 @@ def build_for(path: StrPath, variant: str) -> DeepLabV3Plus:
     Raises:
         CheckpointError: When the file has no classifier or does not match the variant.
     """
-    info, depth = describe_weights(path), get_variant(variant).depth
+    info, backbone = describe_weights(path), get_variant(variant).backbone
     if info.num_classes is None:
         raise CheckpointError(f"{path} is not a whole DeepLabV3+: it contains only a backbone.")
-    if info.depth not in (None, depth):
-        raise CheckpointError(
-            f"{path} contains a ResNet-{info.depth}, variant {variant} has a ResNet-{depth}."
-        )
+    if info.backbone not in (None, backbone):
+        found, expected = BACKBONES[info.backbone].title, BACKBONES[backbone].title
+        raise CheckpointError(f"{path} contains {found}, variant {variant} has {expected}.")
     model = build_model(
         variant,
         info.num_classes,

@@ -20,7 +20,7 @@ import keras
 
 from keras_deeplab._internal.files import StrPath, atomic_write
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, Match, Target
+from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, BACKBONE, Match, Target
 
 ARCHIVE_MEMBER = "model.weights.h5"  # the weights within a .keras file
 MAX_RATIO = 8  # of their compression; Keras itself does not compress
@@ -33,6 +33,8 @@ _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, Runt
 @contextlib.contextmanager
 def match_keras_file(model: keras.Model, path: StrPath) -> Iterator[Match]:
     """The arrays of a `.weights.h5` or `.keras` file next to the variables of a model.
+
+    A file of a backbone alone leaves the heads of the model aside.
 
     Raises:
         CheckpointError: When the file cannot be read.
@@ -50,7 +52,9 @@ def match_keras_file(model: keras.Model, path: StrPath) -> Iterator[Match]:
             for name, data in datasets.items()
             if has_auxiliary or not name.startswith(ignored)
         }
-        yield Match(str(path), f"model {model.name!r}", targets, arrays)
+        match = Match(str(path), f"model {model.name!r}", targets, arrays)
+        alone = arrays and all(name.startswith(f"{BACKBONE}-") for name in arrays)
+        yield match.of_backbone() if alone else match
 
 
 def kernel_shapes(path: StrPath) -> dict[str, tuple[int, ...]]:

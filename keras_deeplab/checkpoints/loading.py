@@ -27,10 +27,10 @@ def load_weights(model: keras.Model, path: StrPath) -> None:
     Args:
         model: Model of `keras_deeplab.build`.
         path: A `.weights.h5` or `.keras` file, or a `.pth` file of the PyTorch reference. An
-            auxiliary head in the file is ignored when the model has none. A `.pth` file with the
-            backbone only (the ImageNet weights of ResNet v1c) sets the backbone and logs that the
-            heads keep their weights. If the model does not have three input channels, the first
-            convolution is adapted, see `checkpoints.channels.adapt_channels`.
+            auxiliary head in the file is ignored when the model has none. A file with the backbone
+            only (ImageNet weights) sets the backbone and logs that the heads keep their weights. If
+            the model does not have three input channels, the first convolution is adapted, see
+            `checkpoints.channels.adapt_channels`.
 
     Raises:
         CheckpointError: When the file is missing or unreadable, or lists names that are missing,

@@ -13,13 +13,14 @@ import numpy as np
 
 from keras_deeplab.checkpoints.channels import (
     CHANNEL_AXIS,
-    FIRST_CONVOLUTION,
+    FIRST_CONVOLUTIONS,
     adapt_channels,
     differs_only,
     is_adaptable,
 )
 from keras_deeplab.checkpoints.errors import CheckpointError
 
+BACKBONE = "backbone"
 AUXILIARY_HEAD = "auxiliary_head"
 CLASSIFIERS = ("decode_head.conv_seg", "auxiliary_head.conv_seg")
 CLASS_AXIS = -1  # of kernel and bias of a classifier
@@ -56,7 +57,7 @@ class Target(NamedTuple):
         """Whether an array of the file with this shape can be used, adapted if need be."""
         found, expected = self.in_keras_layout(shape), tuple(self.variable.shape)
         return found == expected or (
-            self.layer == FIRST_CONVOLUTION and is_adaptable(found, expected)
+            self.layer in FIRST_CONVOLUTIONS and is_adaptable(found, expected)
         )
 
     def value(self, stored: Any) -> np.ndarray:
@@ -66,7 +67,7 @@ class Target(NamedTuple):
             array = stored[...].astype(dtype, copy=False)  # `[...]` reads an HDF5 dataset
         if self.axes is not None:
             array = array.transpose(self.axes)
-        if self.layer == FIRST_CONVOLUTION:
+        if self.layer in FIRST_CONVOLUTIONS:
             array = adapt_channels(array, self.variable.shape[CHANNEL_AXIS])
         return array
 
@@ -89,6 +90,17 @@ class Match:
     targets: Mapping[str, Target]
     arrays: Mapping[str, Any]
     absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def of_backbone(self) -> "Match":
+        """The same match for a file of a backbone alone: both heads of the model are absent."""
+        heads = {
+            target.layer.partition(".")[0]: "only a backbone"
+            for target in self.targets.values()
+            if not is_in(target.layer, [BACKBONE])
+        }
+        return dataclasses.replace(
+            self.without(heads), model=f"the backbone of {self.model}", absent=heads
+        )
 
     def assign(self) -> None:
         """Sets every variable exactly once.
@@ -140,7 +152,8 @@ class Match:
         parts = dict(self.absent)
         for layer in CLASSIFIERS:
             parts |= self._other_size(layer, CLASS_AXIS, "classes")
-        parts |= self._other_size(FIRST_CONVOLUTION, CHANNEL_AXIS, "input channels")
+        for layer in FIRST_CONVOLUTIONS:
+            parts |= self._other_size(layer, CHANNEL_AXIS, "input channels")
         auxiliary = [name for name, x in self.targets.items() if is_in(x.layer, [AUXILIARY_HEAD])]
         if auxiliary and not any(name in self.arrays for name in auxiliary):
             parts[AUXILIARY_HEAD] = "no auxiliary head"

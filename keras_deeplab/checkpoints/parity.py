@@ -7,10 +7,11 @@ import keras
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab.models.variants import stage_prefixes
 
 NEAR_TIE = 1e-3  # rounding alone may swap logits that are closer than this
-_BLOCK_OUTPUT = "-relu"
-_HEAD_STAGES = {
+_OTHER_STAGES = {
+    "maxpool": "backbone-maxpool",
     "aspp_image_pool": "decode_head-image_pool-1-activate",
     "aspp_0": "decode_head-aspp_modules-0-activate",
     "aspp_1": "decode_head-aspp_modules-1-pointwise_conv-activate",
@@ -29,15 +30,14 @@ _HEAD_STAGES = {
 def stage_layers(model: keras.Model) -> dict[str, str]:
     """Stage name -> name of the layer that outputs it, in the order of the network."""
     names = [layer.name for layer in model.layers]
-    stages = {"stem": "backbone-stem-8", "maxpool": "backbone-maxpool"}
-    for stage in ("layer1", "layer2", "layer3", "layer4"):
-        outputs = [
-            name
-            for name in names
-            if name.startswith(f"backbone-{stage}-") and name.endswith(_BLOCK_OUTPUT)
-        ]
-        stages[stage] = max(outputs, key=lambda name: int(name.split("-")[2]))
-    return stages | {stage: name for stage, name in _HEAD_STAGES.items() if name in names}
+    # Keras lists layers in the order of the graph: the last one of a stage outputs its features.
+    backbone = {
+        stage: [name for name in names if name.startswith(prefixes)][-1]
+        for stage, prefixes in stage_prefixes(model.name).items()
+    }
+    stages = backbone | _OTHER_STAGES
+    order = ("stem", "maxpool", *stages)
+    return {stage: stages[stage] for stage in order if stages[stage] in names}
 
 
 def stage_outputs(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,15 +13,23 @@ import numpy as np
 
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, Axes, Match, Target
+from keras_deeplab.models.variants import BACKBONES
 
 BACKBONE_PREFIX = "backbone."
 COUNTER_SUFFIX = "num_batches_tracked"  # PyTorch's batch counter; Keras has none
 
 # Names of a whole network and of a backbone; the group is the path before them.
 _NETWORK = re.compile(r"((?:[^.]+\.)*?)(?:backbone|decode_head|auxiliary_head)\.")
-_STAGES = re.compile(r"((?:[^.]+\.)*?)(?:stem|layer[1-4])\.")
+_PARTS = dict.fromkeys(
+    prefix.partition("-")[0]
+    for backbone in BACKBONES.values()
+    for prefixes in backbone.stages
+    for prefix in prefixes
+)
+_BACKBONE = re.compile(rf"((?:[^.]+\.)*?)(?:{'|'.join(_PARTS)})\.")
 _DECODE_HEAD = re.compile(r"(?:^|\.)decode_head\.")
-_IMAGENET_CLASSIFIER = re.compile(r"(?:^|\.)fc\.[^.]+$")
+# EfficientNet's classifier begins with a convolution; a `_bn1` after a number is that of a block.
+_IMAGENET_CLASSIFIER = re.compile(r"(?:^|\.)(?:fc|_fc|_conv_head|(?<!\d\.)_bn1)\.[^.]+$")
 
 # Kernels: (out, in, h, w) becomes (h, w, in, out); depthwise (channels, 1, h, w) becomes
 # (h, w, channels, 1).
@@ -79,13 +87,13 @@ def load_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) ->
 def load_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> None:
     """Sets only the weights of the backbone, from a classifier's state dict.
 
-    Names in the published ImageNet weights of ResNet v1c have no `backbone.` prefix. Their
-    classifier `fc` is ignored. The heads keep their weights.
+    Names in the published ImageNet weights have no `backbone.` prefix. Their classifier is ignored.
+    The heads keep their weights.
 
     Args:
         model: Model of `keras_deeplab.build`.
-        state_dict: Names such as `"stem.0.weight"` and `"layer1.0.conv1.weight"` to arrays in
-            PyTorch layout; all may share a prefix.
+        state_dict: Names such as `"stem.0.weight"` and `"layer1.0.conv1.weight"`, or
+            `"_blocks.0._bn1.weight"`, to arrays in PyTorch layout; all may share a prefix.
 
     Raises:
         CheckpointError: Lists names that are missing, unexpected or of the wrong shape, or whose
@@ -113,22 +121,19 @@ def match_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -
 
 def match_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> Match:
     """The weights of a backbone next to those of a model; both heads of the model are absent."""
-    prefix = shared_prefix(state_dict, _STAGES)
-    targets = {}
-    heads: dict[str, str] = {}
-    for name, variable, axes in reference_weights(model):
-        if name.startswith(BACKBONE_PREFIX):
-            in_file = f"{prefix}{name.removeprefix(BACKBONE_PREFIX)}"
-            targets[in_file] = Target(name.rpartition(".")[0], variable, axes)
-        else:
-            heads[name.partition(".")[0]] = "only a backbone"
+    prefix = shared_prefix(state_dict, _BACKBONE)
+    targets = {
+        f"{prefix}{name.removeprefix(BACKBONE_PREFIX)}": Target(
+            name.rpartition(".")[0], variable, axes
+        )
+        for name, variable, axes in reference_weights(model)
+    }
     arrays = {
         name: array
         for name, array in _arrays(state_dict, prefix).items()
         if not _IMAGENET_CLASSIFIER.search(name)
     }
-    subject = f"the backbone of model {model.name!r}"
-    return Match("The state dict", subject, targets, arrays, heads)
+    return Match("The state dict", f"model {model.name!r}", targets, arrays).of_backbone()
 
 
 def is_backbone(names: Iterable[str]) -> bool:
@@ -178,14 +183,14 @@ def _arrays(state_dict: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.n
 def kernel_shapes(state_dict: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     """Shapes `(height, width, in, out)` of the kernels by reference name of their layer."""
     alone = is_backbone(state_dict)
-    prefix = shared_prefix(state_dict, _STAGES if alone else _NETWORK)
+    prefix = shared_prefix(state_dict, _BACKBONE if alone else _NETWORK)
     part = BACKBONE_PREFIX if alone else ""
     return {
         f"{part}{name.removeprefix(prefix).removesuffix('.weight')}": tuple(
             array.shape[axis] for axis in _TO_KERAS[keras.layers.Conv2D]
         )
         for name, array in state_dict.items()
-        if name.endswith(".weight") and array.ndim == 4
+        if name.endswith(".weight") and array.ndim == 4 and not _IMAGENET_CLASSIFIER.search(name)
     }
 
 

@@ -17,7 +17,8 @@ from keras_deeplab.commands.evaluation_options import (
 from keras_deeplab.runtimes.registry import INT8
 
 if typing.TYPE_CHECKING:
-    from keras_deeplab.runtimes.quantizing import Quantized, Score
+    from keras_deeplab.runtimes.export_record import ExportedFile
+    from keras_deeplab.runtimes.quantizing import Score
     from keras_deeplab.runtimes.source import ModelSource
 
 ONLY_INT8 = ("calibrate", "accept_loss", *IMAGE_OPTIONS)
@@ -36,12 +37,7 @@ def int8_options() -> Decorator:
             show_default=True,
             help="int8 quantises an OpenVINO file (extra [int8]): faster, slightly other scores.",
         ),
-        click.option(
-            "--calibrate",
-            type=FOLDER,
-            help="int8: folder of images without masks, to find the ranges of activations. "
-            "Default: the check image of the model.",
-        ),
+        calibrate_option(),
         evaluated_images(),
         click.option(
             "--accept-loss",
@@ -49,6 +45,17 @@ def int8_options() -> Decorator:
             help="int8: write the file even if mIoU on the labelled images drops by more than 0.5 "
             "points.",
         ),
+    )
+
+
+def calibrate_option() -> Decorator:
+    """Decorator: the images to calibrate with, for `quantize_calibrated`."""
+    return click.option(
+        "--calibrate",
+        type=FOLDER,
+        multiple=True,
+        help="int8: folder of images without masks, to find the ranges of activations; "
+        "repeatable. Default: the check image of the model.",
     )
 
 
@@ -63,14 +70,14 @@ def check_int8_options(format: str | None, options: Options) -> None:
         if format not in (None, "openvino"):
             raise click.UsageError(f"--precision int8 is for --format openvino, not {format}.")
         if not any(options[name] for name in LABELLED):
-            _refuse(ONLY_LABELLED, "only with labelled images, such as --images and --masks")
-            if options["calibrate"] is None:
-                _refuse(HOW_TO_READ, "only with --calibrate or labelled images")
+            refuse_options(ONLY_LABELLED, "only with labelled images, such as --images and --masks")
+            if not options["calibrate"]:
+                refuse_options(HOW_TO_READ, "only with --calibrate or labelled images")
         return
-    _refuse(ONLY_INT8, "only for --precision int8")
+    refuse_options(ONLY_INT8, "only for --precision int8")
 
 
-def _refuse(names: tuple[str, ...], reason: str) -> None:
+def refuse_options(names: tuple[str, ...], reason: str) -> None:
     """Raises a `click.UsageError` when one of some options is given."""
     source = click.get_current_context().get_parameter_source
     given = [name for name in names if source(name) is not ParameterSource.DEFAULT]
@@ -79,7 +86,7 @@ def _refuse(names: tuple[str, ...], reason: str) -> None:
         raise click.UsageError(f"{flags}: {reason}.")
 
 
-def write_int8(model: str, output: pathlib.Path, tile: int, options: Options) -> Quantized:
+def write_int8(model: str, output: pathlib.Path, tile: int, options: Options) -> None:
     """Writes the int8 file of a model, and prints what it is worth.
 
     Args:
@@ -94,39 +101,45 @@ def write_int8(model: str, output: pathlib.Path, tile: int, options: Options) ->
     from keras_deeplab.commands.startup import import_tensorflow
 
     import_tensorflow()
-    from keras_deeplab.runtimes.quantizing import check_quantizing, quantize
+    from keras_deeplab.runtimes.quantizing import check_quantizing
     from keras_deeplab.runtimes.source import find_source
 
     source = find_source(model)
     check_quantizing(source, tile, output)
-    calibration = _calibration(source, tile, options)
     score = _score(model, source, tile, options)
-    result = quantize(source, calibration, tile, output, score, options["accept_loss"])
-    if result.float32 is None or result.int8 is None:
-        click.echo(
-            f"{result.agreement:.2%} of the pixels of the calibration crops have the class of "
-            "float32. This is not an accuracy: name labelled images to measure mIoU."
-        )
+    exported = quantize_calibrated(
+        source, output, tile, options, score=score, accept_loss=options["accept_loss"]
+    )
+    click.echo(exported)
+    result = exported.quantization
+    if result is None or result.float32 is None or result.int8 is None:
+        click.echo("This share is not an accuracy: name labelled images to measure mIoU.")
     else:
         click.echo(
             f"mIoU {result.float32:.4f} in float32, {result.int8:.4f} in int8: "
             f"{-100 * result.loss:+.2f} points."
         )
-    return result
 
 
-def _calibration(source: ModelSource, tile: int, options: Options) -> typing.Any:
+def quantize_calibrated(
+    source: ModelSource, output: pathlib.Path, tile: int, options: Options, **judged: typing.Any
+) -> ExportedFile:
+    """The int8 file of a model, calibrated with the images of the options of a command.
+
+    Args:
+        source: The model.
+        output: The `.xml` file.
+        tile: Side of the images that it will take.
+        options: Options of the command by parameter name.
+        **judged: `score` and `accept_loss` of `quantize`.
+    """
     from keras_deeplab.commands.data_options import image_format
-    from keras_deeplab.runtimes.calibration import crops_of_check_image, crops_of_folder
+    from keras_deeplab.runtimes.calibration import find_calibration
+    from keras_deeplab.runtimes.quantizing import quantize
 
-    if options["calibrate"] is not None:
-        form = image_format(options)
-        return crops_of_folder(options["calibrate"], source.network, tile, form)
-    if source.check_image is None:
-        raise click.UsageError(
-            f"{source.network.name} has no check image: name images with --calibrate FOLDER."
-        )
-    return crops_of_check_image(source.check_image, source.network, tile)
+    folders = list(options["calibrate"]) or None
+    crops, images = find_calibration(source, folders, tile, image_format(options))
+    return quantize(source, crops, tile, output, images=images, **judged)
 
 
 def _score(model: str, source: ModelSource, tile: int, options: Options) -> Score | None:

@@ -9,11 +9,18 @@ import keras
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.models import heads
+from keras_deeplab.models.efficientnet import efficientnet_lite
 from keras_deeplab.models.inputs import input_statistics
 from keras_deeplab.models.layers import ImageInput, ResizeLike
 from keras_deeplab.models.resnet import resnet
-from keras_deeplab.models.variants import BACKBONES, Backbone, get_variant
+from keras_deeplab.models.variants import Backbone, get_backbone, get_variant
 
+# Functions from the normalised image to the features of four stages: the first, at stride 4, goes
+# to the decoder, the third to the auxiliary head, the fourth to ASPP.
+FAMILIES: dict[str, Callable[..., list[keras.KerasTensor]]] = {
+    "resnet": resnet,
+    "efficientnet_lite": efficientnet_lite,
+}
 AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss in the total, as in the reference
 
 
@@ -139,24 +146,24 @@ def _build(
     dropout: float = 0.1,
     sync_batch_norm: bool = False,
 ) -> DeepLabV3Plus:
-    spec = get_variant(variant)
+    spec, backbone = get_variant(variant), get_backbone(variant)
     output_stride = spec.output_stride if output_stride is None else output_stride
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
-    backbone = BACKBONES[spec.depth]
     _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
     num_classes, output_stride = int(num_classes), int(output_stride)  # may be NumPy integers
     channels = _checked_channels(input_shape)
 
     # --- Input ---
     image = keras.Input(input_shape, name="image", dtype="float32")
-    statistics = input_statistics(channels) if include_preprocessing else ()
+    statistics: Sequence[Any] = ()
+    if include_preprocessing:
+        statistics = input_statistics(channels, backbone.mean, backbone.std)
     x = ImageInput(*statistics, name="preprocessing")(image)
 
     # --- Backbone, ASPP, decoder ---
-    stages = resnet(
+    stages = FAMILIES[backbone.family](
         x,
-        backbone.blocks,
-        backbone.bottleneck,
+        **backbone.sizes,
         output_stride=output_stride,
         multi_grid=multi_grid,
         sync=sync_batch_norm,
@@ -207,7 +214,12 @@ def _check_options(
             "8 keeps finer features, 16 needs a quarter of the computation in the last stages."
         )
     if multi_grid is not None:
-        blocks = backbone.blocks[3]
+        blocks = backbone.multi_grid_blocks
+        if blocks == 0:
+            raise InputError(
+                f"{backbone.title} has no multi-grid, got multi_grid={multi_grid!r}. Its dilations "
+                "follow from output_stride."
+            )
         if len(multi_grid) != blocks or any(rate < 1 for rate in multi_grid):
             raise InputError(
                 f"multi_grid must have one dilation of 1 or more for each of the {blocks} blocks "

@@ -7,11 +7,18 @@ STD = (58.395, 57.12, 57.375)
 MIN_SIZE = 32  # pixels; below it the features of a stride-32 backbone would be empty
 
 
-def input_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def input_statistics(
+    channels: int, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each input channel, on the scale 0..255.
 
     The first three of three or more channels have those of RGB. Nothing is known of further
     channels, or of fewer than three: each of those has the average of the three.
+
+    Args:
+        channels: Number of input channels.
+        mean: Mean of RGB.
+        std: Standard deviation of RGB.
     """
 
     def extended(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -19,7 +26,7 @@ def input_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...
         known = values if channels >= len(values) else ()
         return (*known, *[average] * (channels - len(known)))
 
-    return extended(MEAN), extended(STD)
+    return extended(mean), extended(std)
 
 
 def check_image_size(height: int | None, width: int | None) -> None:
@@ -33,7 +40,7 @@ def check_image_size(height: int | None, width: int | None) -> None:
 
 
 def check_fixed_size(
-    name: str, fixed: tuple[int | None, int | None], size: tuple[int, int], *, hint: str = ""
+    name: str, fixed: tuple[int | None, int | None], size: tuple[int, int]
 ) -> None:
     """Raises a `ValueError` when an image has another size than the one that a model takes.
 
@@ -41,8 +48,7 @@ def check_fixed_size(
         name: What to call the model.
         fixed: Height and width of its images; `None` where any will do.
         size: `(height, width)` of the image.
-        hint: What the error says to do.
     """
     for side, only, asked in zip(("height", "width"), fixed, size, strict=True):
         if only not in (None, asked):
-            raise InputError(f"{name} takes only images of {side} {only}, got {asked}.{hint}")
+            raise InputError(f"{name} takes only images of {side} {only}, got {asked}.")

@@ -96,18 +96,23 @@ def conv(
     *,
     strides: int = 1,
     dilation: int = 1,
+    padding: str = "symmetric",
 ) -> keras.KerasTensor:
-    """Convolution without bias, with PyTorch's symmetric padding."""
-    if strides > 1 and kernel_size > 1:
+    """Convolution without bias.
+
+    With a stride, `"symmetric"` pads as PyTorch does, `"same"` as TensorFlow does.
+    """
+    if padding == "symmetric" and strides > 1 and kernel_size > 1:
         # With an even size, "same" would pad only at the bottom and right.
         x = keras.layers.ZeroPadding2D(
             kernel_size // 2, data_format=DATA_FORMAT, name=f"{name}-pad"
         )(x)
+        padding = "valid"
     return Conv2D(
         filters,
         kernel_size,
         strides=strides,
-        padding="same" if strides == 1 else "valid",
+        padding="valid" if padding == "valid" else "same",
         data_format=DATA_FORMAT,
         dilation_rate=dilation,
         use_bias=False,
@@ -116,16 +121,48 @@ def conv(
     )(x)
 
 
-def batch_norm(x: keras.KerasTensor, name: str, *, sync: bool = False) -> keras.KerasTensor:
-    """Batch normalisation with the reference's epsilon and momentum."""
-    return BatchNormalization(
-        epsilon=BN_EPSILON, momentum=BN_MOMENTUM, synchronized=sync, name=name
+def depthwise_conv(
+    x: keras.KerasTensor,
+    kernel_size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    dilation: int = 1,
+) -> keras.KerasTensor:
+    """Depthwise convolution without bias, with TensorFlow's "same" padding."""
+    return DepthwiseConv2D(
+        kernel_size,
+        strides=strides,
+        padding="same",
+        data_format=DATA_FORMAT,
+        dilation_rate=dilation,
+        use_bias=False,
+        depthwise_initializer="he_normal",
+        name=name,
     )(x)
+
+
+def batch_norm(
+    x: keras.KerasTensor, name: str, *, sync: bool = False, epsilon: float = BN_EPSILON
+) -> keras.KerasTensor:
+    """Batch normalisation with the momentum of the PyTorch reference, for every network.
+
+    TensorFlow's backbones were trained with a momentum of 0.99 and more, over many thousand steps.
+    Fine-tuning takes fewer, and its validation needs statistics of its own images.
+    """
+    return BatchNormalization(epsilon=epsilon, momentum=BN_MOMENTUM, synchronized=sync, name=name)(
+        x
+    )
 
 
 def relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """ReLU, named as in the reference."""
     return keras.layers.ReLU(name=name)(x)
+
+
+def relu6(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """ReLU of at most 6."""
+    return keras.layers.ReLU(max_value=6.0, name=name)(x)
 
 
 def conv_module(
@@ -149,15 +186,7 @@ def separable_conv_module(
 
     `keras.layers.SeparableConv2D` has no batch norm and ReLU between the two convolutions.
     """
-    x = DepthwiseConv2D(
-        3,
-        padding="same",
-        data_format=DATA_FORMAT,
-        dilation_rate=dilation,
-        use_bias=False,
-        depthwise_initializer="he_normal",
-        name=f"{name}-depthwise_conv-conv",
-    )(x)
+    x = depthwise_conv(x, 3, f"{name}-depthwise_conv-conv", dilation=dilation)
     x = batch_norm(x, f"{name}-depthwise_conv-bn", sync=sync)
     x = relu(x, f"{name}-depthwise_conv-activate")
     return conv_module(x, filters, 1, f"{name}-pointwise_conv", sync=sync)

@@ -3,7 +3,7 @@
 from keras_deeplab._internal.files import atomic_write, write_json
 from keras_deeplab.prediction.protocols import parse_protocol
 from keras_deeplab.zoo.finding import entry_metadata
-from keras_deeplab.zoo.manifest import Entry, Zoo
+from keras_deeplab.zoo.manifest import Entry, Zoo, measured_miou
 from keras_deeplab.zoo.stac_entry import entry_item
 
 
@@ -100,6 +100,17 @@ Protocols, by their names for `keras-deeplab evaluate --protocol`:
 {protocols}"""
 
 
+def record_key(record: Entry) -> tuple[str, str]:
+    """What a measured record is known by: protocol and precision."""
+    return record["protocol"]["name"], record["precision"]
+
+
+def report_name(record: Entry) -> str:
+    """File name of the report of a measured record."""
+    protocol, precision = record_key(record)
+    return f"{protocol}.html" if precision == "float32" else f"{protocol}-{precision}.html"
+
+
 FIGURES = (  # title, key of a measured record
     ("**mIoU**", "mIoU"),
     ("aAcc", "aAcc"),
@@ -113,7 +124,7 @@ FIGURES = (  # title, key of a measured record
 
 
 def _results(name, entry):
-    measured = entry["measured"]
+    measured, others = _by_precision(entry)
     names = [record["protocol"]["name"] for record in measured]
     titles = " | ".join(f"{known}, %" for known in names)
     rows = [f"| class | colour | {titles} |", "|---|---|" + "---|" * len(measured)]
@@ -130,11 +141,11 @@ def _results(name, entry):
     protocols = "\n".join(
         f"- `{known}`: {parse_protocol(record['protocol'])} "
         f"Computed by {record['runtime']} in {record['precision']}. "
-        f"[Report]({name}/{known}.html)"
+        f"[Report]({name}/{report_name(record)})"
         for known, record in zip(names, measured, strict=True)
     )
     commands = "\n".join(record["command"] for record in measured)
-    return f"""## Results
+    section = f"""## Results
 
 IoU of each class and means on {entry["dataset"]["validation"]}, at the original size of every \
 image: {measured[0]["pixels"]:,} labelled pixels, {measured[0]["ignored_pixels"]:,} ignored.
@@ -154,23 +165,63 @@ Commands that print these figures, as fractions:
 ```
 
 To re-measure and regenerate this card and the reports, run `keras-deeplab measure {name}` with \
-the same images.
+the same images; `--precision` adds figures of another precision.
 
 ![Confusion matrix]({name}/confusion.png)
 
 {_storage(entry)}"""
+    return f"{section}\n\n{_precisions(name, measured, others)}" if others else section
+
+
+def _by_precision(entry):
+    """The measured records in float32, where there are any, and those in other precisions."""
+    first = entry["measured"][0]["precision"]
+    return (
+        [record for record in entry["measured"] if record["precision"] == first],
+        [record for record in entry["measured"] if record["precision"] != first],
+    )
+
+
+def _precisions(name, measured, others):
+    plain = {record["protocol"]["name"]: record for record in measured}
+    rows = [
+        "| protocol | precision | runtime | mIoU, % | change, points | aAcc, % | report |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for record in others:
+        protocol, precision = record_key(record)
+        same = plain.get(protocol)
+        change = "" if same is None else f"{100 * (record['mIoU'] - same['mIoU']):+.2f}"
+        figures = f"{_percent(record['mIoU'])} | {change} | {_percent(record['aAcc'])}"
+        report = f"[report]({name}/{report_name(record)})"
+        rows.append(f"| {protocol} | {precision} | {record['runtime']} | {figures} | {report} |")
+    quantised = [record["quantization"] for record in others if "quantization" in record]
+    commands = [known["command"] for known in quantised] + [record["command"] for record in others]
+    notes = "".join(
+        f"\n\nint8: a file for images of {known['tile']} x {known['tile']} pixels, quantised by "
+        f"NNCF {known['nncf']} with {known['crops']} crops of {known['calibration']}. It keeps the "
+        f"class of float32 on {_percent(known['agreement'])} % of the pixels of these crops."
+        for known in quantised
+    )
+    return f"""### Other precisions
+
+{chr(10).join(rows)}
+
+The change is against {measured[0]["precision"]} under the same protocol.{notes}
+
+```bash
+{chr(10).join(dict.fromkeys(commands))}
+```"""
 
 
 def _storage(entry):
-    published = next(
-        (record for record in entry["measured"] if record["protocol"]["name"] == "published"), None
-    )
-    if published is None:
+    after = measured_miou(entry, "published")
+    if after is None:
         return ""
-    before, after = entry["storage"]["mIoU_trained"], published["mIoU"]
+    before = 100 * entry["storage"]["mIoU_trained"]
     return (
-        f"The weights are stored as {entry['weights']['dtype']}: mIoU {100 * after:.3f} % under "
-        f"`published`, {100 * before:.3f} % before rounding ({100 * (after - before):+.3f})."
+        f"The weights are stored as {entry['weights']['dtype']}: mIoU {after:.3f} % under "
+        f"`published`, {before:.3f} % before rounding ({after - before:+.3f})."
     )
 
 

@@ -173,7 +173,14 @@ def compile_candidate(source: ModelSource, candidate: Candidate) -> Predictor:
         return predictor_of(model, source.network, precision, source.weights_sha256)
     key = source.key  # now, as the weights in a folder may change before the first call
     compile_size = functools.partial(_compile_size, source, key, runtime, precision)
-    return Predictor(source.network, runtime.name, precision, compile_size, source.weights_sha256)
+    return Predictor(
+        source.network,
+        runtime.name,
+        precision,
+        compile_size,
+        source.weights_sha256,
+        size=source.size,
+    )
 
 
 def _compile_size(

@@ -10,6 +10,7 @@ import typing
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.runtimes.formats import FORMATS
 from keras_deeplab.runtimes.predictor import Network
+from keras_deeplab.runtimes.registry import INT8
 from keras_deeplab.runtimes.tensor_form import NATIVE, TensorForm
 
 KEY = "export"  # in the record of the network
@@ -17,19 +18,44 @@ KEY = "export"  # in the record of the network
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How the file, run in its own runtime, compares with Keras in float32.
+    """How the file, run in its own runtime, compares with the model in float32.
 
     Args:
         equal_classes: Share of the pixels with the same class, 0 to 1.
         largest_difference: Of logits or probabilities, whichever the file gives.
         pixels: Number of pixels compared.
-        image: `"check image"`, or `"noise"` where the model has none.
+        image: `"check image"`, or `"noise"` where the model has none; `"calibration crops"` of an
+            int8 file.
     """
 
     equal_classes: float
     largest_difference: float
     pixels: int
     image: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """How a file was quantised to int8, and its score before and after.
+
+    Args:
+        calibration: What the calibration crops are of.
+        crops: Number of calibration crops.
+        nncf: Version of NNCF.
+        float32: Score of the float32 model, 0..1; `None` where nothing was scored.
+        int8: Score of the int8 file.
+    """
+
+    calibration: str
+    crops: int
+    nncf: str
+    float32: float | None = None
+    int8: float | None = None
+
+    @property
+    def loss(self) -> float:
+        """How much lower the score of int8 is; 0 where nothing was scored."""
+        return 0.0 if self.float32 is None or self.int8 is None else self.float32 - self.int8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +69,7 @@ class ExportedFile:
         form: `TensorForm`.
         size: Height and width of the images that it takes; `None` where any will do.
         agreement: `Agreement`.
+        quantization: `Quantization` of an int8 file; `None` in float32.
     """
 
     path: pathlib.Path
@@ -51,6 +78,12 @@ class ExportedFile:
     form: TensorForm
     size: tuple[int, int] | None
     agreement: Agreement
+    quantization: Quantization | None = None
+
+    @property
+    def precision(self) -> str:
+        """`"float32"` or `"int8"`."""
+        return "float32" if self.quantization is None else INT8
 
     @property
     def dynamic(self) -> bool:
@@ -64,13 +97,16 @@ class ExportedFile:
 
     def to_json(self) -> dict[str, typing.Any]:
         """What is known besides the network, as a JSON-serialisable dict."""
+        quantization = self.quantization and dataclasses.asdict(self.quantization)
         return {
             "format": self.format,
+            "precision": self.precision,
             **dataclasses.asdict(self.form),
             "size": self.size,
             "dynamic": self.dynamic,
             "batch": self.batch,
             "agreement": dataclasses.asdict(self.agreement),
+            **({} if quantization is None else {"quantization": quantization}),
         }
 
     def to_record(self) -> str:
@@ -87,17 +123,28 @@ class ExportedFile:
         values = "normalised" if low_high is None else "{:g}..{:g}".format(*low_high)
         channels = "" if metadata is None else f", {metadata.channel_names}"
         classes = "" if metadata is None else f" ({', '.join(metadata.classes.names)})"
-        checked = self.agreement
+        checked, reference = self.agreement, "Keras"
+        title = FORMATS[self.format].title
+        if self.quantization is not None:
+            reference, title = "float32", f"{title}, {INT8}"
         return "\n".join(
             [
-                f"{self.path}: {self.network.name}, {FORMATS[self.format].title}",
+                f"{self.path}: {self.network.name}, {title}",
                 f"  input    {images} ({self.form.layout}), float32, {values}{channels}",
                 f"  output   {results} {self.form.output}{classes}",
                 f"  checked  {checked.equal_classes:.3%} of {checked.pixels:,} pixels have the "
-                f"class of Keras ({checked.image}), largest difference "
+                f"class of {reference} ({checked.image}), largest difference "
                 f"{checked.largest_difference:.1e}",
             ]
         )
+
+
+def export_of_record(text: str | None) -> dict[str, typing.Any] | None:
+    """`ExportedFile.to_json` in the record of a file; `None` where there is none."""
+    try:
+        return json.loads(text or "{}").get(KEY)
+    except (json.JSONDecodeError, AttributeError):  # of another tool; readers say so
+        return None
 
 
 def form_of_record(text: str, *, where: str) -> TensorForm:
@@ -106,7 +153,7 @@ def form_of_record(text: str, *, where: str) -> TensorForm:
     Raises:
         ValueError: For a form that this version does not know.
     """
-    record = json.loads(text).get(KEY)
+    record = export_of_record(text)
     if record is None:
         return NATIVE
     try:

@@ -8,8 +8,7 @@ import pathlib
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath, file_sha256
-from keras_deeplab.models.inputs import check_fixed_size
-from keras_deeplab.runtimes.export_record import form_of_record
+from keras_deeplab.runtimes.export_record import export_of_record, form_of_record
 from keras_deeplab.runtimes.padding import padded
 from keras_deeplab.runtimes.predictor import Engine, Network, Predictor, network_from_json
 from keras_deeplab.runtimes.registry import AUTO, INT8, Runtime, runtime_of_file
@@ -46,7 +45,8 @@ def runtime_of_exported(path: StrPath) -> Runtime | None:
     runtime = runtime_of_file(path)
     if runtime is None or runtime.name != "openvino":
         return runtime
-    if runtime.module.read_quantization(_existing(path)) is None:
+    export = export_of_record(runtime.module.read_record(_existing(path)))
+    if not isinstance(export, dict) or export.get("precision") != INT8:
         return runtime
     return dataclasses.replace(runtime, precisions=(INT8,))
 
@@ -74,45 +74,35 @@ def exported_predictor(path: StrPath, runtime: Runtime, precision: str) -> Predi
     network, form = _read_file(path, runtime)
     precision = runtime.precisions[0] if precision == AUTO else precision
     path = pathlib.Path(path)
-    compile_size = functools.partial(_compile_size, path, form, runtime, precision)
-    # OpenVINO keeps the weights in a file next to the description of the network.
-    weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
-    digest = functools.partial(file_sha256, weights)
-    return Predictor(network, runtime.name, precision, compile_size, digest)
-
-
-def _compile_size(
-    path: pathlib.Path,
-    form: TensorForm,
-    runtime: Runtime,
-    precision: str,
-    size: tuple[int, int],
-) -> Engine:
     fixed = form.size_of(runtime.module.input_shape(path))
-    if precision == INT8:
-        return _compile_smaller(path, runtime, fixed, size)
-    side = fixed[0]
-    hint = (
-        f" Predict larger images by windows, with window={side} or --window {side}; smaller ones "
-        "need a file that was exported with dynamic or --dynamic."
-    )
-    check_fixed_size(str(path), fixed, size, hint=hint if fixed == (side, side) else "")
-    return with_native_form(runtime.module.compile_file(path, size, precision), form)
+
+    @functools.lru_cache(maxsize=1)  # smaller images of several sizes share that of the one size
+    def engine(size: tuple[int, int]) -> Engine:
+        return with_native_form(runtime.module.compile_file(path, size, precision), form)
+
+    def compile_size(size: tuple[int, int]) -> Engine:
+        taken = _taken_size(path, fixed, size)
+        return padded(engine(taken), taken, size)
+
+    # OpenVINO keeps the weights in a file next to the description of the network.
+    weights = path.with_suffix(".bin") if runtime.name == "openvino" else path
+    digest = functools.partial(file_sha256, weights)
+    return Predictor(network, runtime.name, precision, compile_size, digest, size=fixed)
 
 
-def _compile_smaller(
-    path: pathlib.Path,
-    runtime: Runtime,
-    fixed: tuple[int | None, int | None],
-    size: tuple[int, int],
-) -> Engine:
-    """The engine of a quantised file, which takes its tile and, mirrored up to it, less."""
-    height, width = fixed
-    assert height is not None and width is not None  # `quantize` fixes them
+def _taken_size(
+    path: pathlib.Path, fixed: tuple[int | None, int | None], size: tuple[int, int]
+) -> tuple[int, int]:
+    """The size that a file takes images of a size in: mirrored up to its own, if it has one.
+
+    Raises:
+        ValueError: When they are larger.
+    """
+    height, width = (only or asked for only, asked in zip(fixed, size, strict=True))
     if size[0] > height or size[1] > width:
+        side = min(height, width)
         raise InputError(
-            f"{path} takes images of up to {height} x {width} pixels, got {size[0]} x "
-            f"{size[1]}: predict by windows, with window={height} or --window {height}."
+            f"{path} takes images of up to {height} x {width} pixels, got {size[0]} x {size[1]}: "
+            f"predict by windows, with window={side} or --window {side}."
         )
-    tile = (height, width)
-    return padded(runtime.module.compile_file(path, tile, INT8), tile, size)
+    return height, width

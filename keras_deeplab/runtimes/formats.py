@@ -18,7 +18,7 @@ class Format:
     Args:
         name: Its name.
         title: Its name for people.
-        suffix: Of its files; empty for a folder.
+        suffix: Of its files, in small letters; empty for a folder.
         module_name: Module of this room with `convert`, `write_record`, `read_record`,
             `compile_file`.
         runtime: Runtime that has to be installed; `None` where Keras will do.
@@ -36,6 +36,10 @@ class Format:
     def module(self) -> typing.Any:
         """The module that writes and runs files of this format."""
         return importlib.import_module(f"keras_deeplab.runtimes.{self.module_name}")
+
+    def has_suffix(self, path: pathlib.Path) -> bool:
+        """Whether a path has its suffix. Runtimes read theirs in capitals too; Keras does not."""
+        return self.suffix == (path.suffix if self.runtime is None else path.suffix.lower())
 
     def files(self, path: pathlib.Path) -> list[pathlib.Path]:
         """What is written for a path, in the order in which it is moved to its place."""
@@ -62,12 +66,12 @@ def find_format(name: str | None, path: pathlib.Path) -> Format:
             installed.
     """
     if name is None:
-        named = [known for known in FORMATS.values() if known.suffix == path.suffix != ""]
+        named = [known for known in FORMATS.values() if path.suffix and known.has_suffix(path)]
         if not named:
             suffixes = ", ".join(known.suffix for known in FORMATS.values() if known.suffix)
             raise InputError(
-                f"{path}: the suffix names no format. Name it {suffixes}, or give the format: "
-                f"{', '.join(FORMATS)}."
+                f"{path}: the suffix names no format. Name it {suffixes}, or give the format "
+                f"(--format): {', '.join(FORMATS)}."
             )
         found = named[0]
     elif name not in FORMATS:
@@ -81,16 +85,18 @@ def find_format(name: str | None, path: pathlib.Path) -> Format:
 
 
 def check_path(found: Format, path: pathlib.Path) -> None:
-    """Raises a `ValueError` for a path that does not fit a format."""
+    """Raises a `ValueError` for a path that does not fit a format, or where others' files are."""
     if found.suffix:
-        if path.suffix != found.suffix:
+        if not found.has_suffix(path):
             raise InputError(
                 f"{path}: the name of a file of format {found.name} must end in {found.suffix}."
             )
         if path.is_dir():
             raise InputError(f"{path} is a folder: give the name of the {found.suffix} file.")
+        if found.name == "openvino":
+            _check_weights(path)
         return
-    if path.suffix in {known.suffix for known in FORMATS.values()} - {""}:
+    if path.suffix.lower() in {known.suffix for known in FORMATS.values()} - {""}:
         raise InputError(f"{path}: format {found.name} is a folder, so its name has no suffix.")
     if path.is_file():
         raise InputError(f"{path} is a file, but format {found.name} is a folder.")
@@ -98,4 +104,16 @@ def check_path(found: Format, path: pathlib.Path) -> None:
         raise InputError(
             f"{path} is a folder of other files: give a new folder, or one of a SavedModel to "
             "replace."
+        )
+
+
+def _check_weights(path: pathlib.Path) -> None:
+    """Raises a `ValueError` when the weights would replace a file that is not of the same model."""
+    from keras_deeplab.runtimes.openvino_runtime import weights_belong
+
+    weights = path.with_suffix(".bin")
+    if weights.exists() and not weights_belong(path):
+        raise InputError(
+            f"{weights} would be replaced by the weights, but it is not of an OpenVINO file "
+            f"{path.name}: choose another name, or move {weights.name} away."
         )

@@ -33,7 +33,7 @@ def predictor_of(
 ) -> Predictor:
     """`Predictor` of a model that computes in a precision; `digest` is its `weights_sha256`."""
     engine = functools.partial(_engine, model)  # keeps the model alive
-    return Predictor(network, "keras", precision, engine, digest)
+    return Predictor(network, "keras", precision, engine, digest, size=model.input_shape[1:3])
 
 
 def weights_sha256(model: keras.Model) -> str:
@@ -132,7 +132,8 @@ def inference_function(
     if keras.backend.backend() != "tensorflow":
         raise InputError(
             f"Models are converted on Keras's TensorFlow backend, not on "
-            f"{keras.backend.backend()}: use runtime='keras', or set KERAS_BACKEND=tensorflow."
+            f"{keras.backend.backend()}: use runtime='keras' or --runtime keras, or set "
+            "KERAS_BACKEND=tensorflow."
         )
     import tensorflow as tf
 

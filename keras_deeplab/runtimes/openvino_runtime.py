@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import typing
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -25,7 +26,6 @@ ANY_SIZE = True
 # OpenVINO's own default is the lower precision. What is not quantised in an int8 model is float32.
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 RECORD = "keras_deeplab"  # in the runtime information of the file
-QUANTIZATION = "keras_deeplab_int8"  # there in a quantised file: how it was made, as JSON text
 
 
 def import_openvino() -> typing.Any:
@@ -89,10 +89,12 @@ def write_record(path: pathlib.Path, record: str) -> None:
 @same_signal_stack()
 def save(model: typing.Any, path: pathlib.Path) -> None:
     """Writes a model of OpenVINO, `path` and a `.bin` file next to it, without rounding weights."""
+    small = path.with_suffix(SUFFIX)  # OpenVINO reads a suffix in capitals, but does not write it
     try:
-        import_openvino().save_model(model, path, compress_to_fp16=False)
+        import_openvino().save_model(model, small, compress_to_fp16=False)
     except RuntimeError as error:
         raise OSError(f"OpenVINO cannot write, is the disk full? ({_reason(error)})") from error
+    small.rename(path)
 
 
 def read_record(path: pathlib.Path) -> str | None:
@@ -101,10 +103,16 @@ def read_record(path: pathlib.Path) -> str | None:
     return str(model.get_rt_info(RECORD).value) if model.has_rt_info(RECORD) else None
 
 
-def read_quantization(path: pathlib.Path) -> str | None:
-    """How a file was quantised to int8 by `quantizing.quantize`; `None` for any other file."""
-    model = _read_model(path)
-    return str(model.get_rt_info(QUANTIZATION).value) if model.has_rt_info(QUANTIZATION) else None
+def weights_belong(path: pathlib.Path) -> bool:
+    """Whether the `.bin` file next to a file holds the weights of this file, by their size."""
+    try:
+        root = ElementTree.parse(path).getroot()
+        size = path.with_suffix(".bin").stat().st_size
+    except (OSError, ElementTree.ParseError):
+        return False
+    places = [place.attrib for place in root.iterfind(".//layer[@type='Const']/data")]
+    ends = [int(place["offset"]) + int(place["size"]) for place in places]
+    return root.tag == "net" and max(ends, default=0) == size
 
 
 def input_shape(path: pathlib.Path) -> list[int | None]:

@@ -78,6 +78,8 @@ class Predictor:
         metadata: `ModelMetadata`; `None` where it is unknown.
         weights_sha256: Function that returns the SHA-256 of the weights: of their file, or of the
             arrays of a Keras model. `None` where there are no weights.
+        size: Height and width of the images that it takes; `None` where any will do. An exported
+            file takes smaller images too, mirrored up to this size.
         source: Name or path that `compile_for_inference` makes the same predictor of in another
             process; `None` where it was made of a Keras model.
 
@@ -92,11 +94,13 @@ class Predictor:
         precision: str,
         compile_size: Callable[[tuple[int, int]], Engine],
         weights_sha256: Callable[[], str] | None = None,
+        size: tuple[int | None, int | None] = (None, None),
     ) -> None:
         self.network = network
         self.runtime = runtime
         self.precision = precision
         self.weights_sha256 = weights_sha256
+        self.size = size
         self.source: str | None = None
         self._compile_size = compile_size
         self._engines: collections.OrderedDict[tuple[int, int], Engine] = collections.OrderedDict()

@@ -16,7 +16,7 @@ def check_network(network: Network) -> None:
     if not network.normalises:
         raise InputError(
             f"{network.name} takes normalised images, but an ONNX file for QGIS takes 0..1. Export "
-            "with raw, or build the model with include_preprocessing=True."
+            "with raw=True or --raw, or build the model with include_preprocessing=True."
         )
 
 
@@ -64,4 +64,6 @@ def warn_of_gaps(network: Network, tile: int | None) -> None:
             high,
         )
     if tile is None:
-        logger.warning("Deepness and GeoDeep take files of a fixed size only: leave out dynamic.")
+        logger.warning(
+            "Deepness and GeoDeep take files of a fixed size only: leave out dynamic (--dynamic)."
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
-import json
 import math
 import pathlib
 import typing
@@ -18,6 +17,8 @@ from keras_deeplab._internal.files import StrPath, replace_together
 from keras_deeplab._internal.signal_stack import same_signal_stack
 from keras_deeplab.models.inputs import MIN_SIZE, check_fixed_size
 from keras_deeplab.runtimes import openvino_runtime
+from keras_deeplab.runtimes.calibration import IN_PYTHON
+from keras_deeplab.runtimes.export_record import Agreement, ExportedFile, Quantization
 from keras_deeplab.runtimes.exported import exported_predictor
 from keras_deeplab.runtimes.formats import FORMATS, check_path
 from keras_deeplab.runtimes.predictor import Predictor
@@ -32,33 +33,6 @@ COMPARED = 16  # of the calibration crops, at most, in float32 and int8
 Score = Callable[[Predictor], float]
 
 
-@dataclasses.dataclass(frozen=True)
-class Quantized:
-    """How a file was quantised, and what it is worth; the file holds it as well.
-
-    Args:
-        tile: Height and width of the images that it takes.
-        crops: Number of calibration crops.
-        agreement: Share of the pixels of up to 16 calibration crops with the class of float32. Not
-            an accuracy: the crops have no labels.
-        float32: Score of the float32 model, 0..1; `None` where nothing was scored.
-        int8: Score of the int8 model.
-        nncf: Version of NNCF.
-    """
-
-    tile: int
-    crops: int
-    agreement: float
-    float32: float | None
-    int8: float | None
-    nncf: str
-
-    @property
-    def loss(self) -> float:
-        """How much lower the score of int8 is; 0 where nothing was scored."""
-        return 0.0 if self.float32 is None or self.int8 is None else self.float32 - self.int8
-
-
 def quantize(
     source: ModelSource,
     calibration: np.ndarray,
@@ -66,7 +40,9 @@ def quantize(
     output: StrPath,
     score: Score | None = None,
     accept_loss: bool = False,
-) -> Quantized:
+    *,
+    images: str = IN_PYTHON,
+) -> ExportedFile:
     """Writes a model as OpenVINO IR that computes in int8.
 
     Weights and activations of the convolutions are rounded to 8 bits. NNCF finds the ranges of the
@@ -83,9 +59,11 @@ def quantize(
         score: Function from a `Predictor` to a score 0..1, higher is better, for example its mIoU
             on labelled images. It is called for the model in float32 and in int8.
         accept_loss: Whether to write the file even if the score drops by more than 0.005.
+        images: What the calibration crops are of, for the record in the file.
 
     Returns:
-        `Quantized`.
+        `ExportedFile`. Its agreement is that with float32 on up to 16 of the calibration crops. It
+        is not an accuracy: the crops have no labels.
 
     Raises:
         ValueError: When NNCF is not installed, when crops or tile do not fit the model, or when the
@@ -110,26 +88,38 @@ def quantize(
         keras_model = single_output(source.float32_model, network.metadata)
         openvino_runtime.convert(keras_model, None, float32, network.to_json())
         model = _quantized(float32, calibration)
-        model.set_rt_info("{}", openvino_runtime.QUANTIZATION)
         openvino_runtime.save(model, int8)
-        result = _judged(float32, int8, calibration, score)
-        if math.isnan(result.loss):
-            raise InputError("The labelled images give no score: none of their pixels has a class.")
-        if result.loss > MOST_LOSS and not accept_loss:
-            raise InputError(
-                f"The score drops by {100 * result.loss:.2f} points in int8, by more than "
-                f"{100 * MOST_LOSS:g}: nothing is written. Calibrate with more images, or take it "
-                "all the same with accept_loss=True or --accept-loss."
-            )
-        note = json.dumps(dataclasses.asdict(result))
-        model.set_rt_info(note, openvino_runtime.QUANTIZATION)
+        openvino = get_runtime("openvino")
+        first = exported_predictor(float32, openvino, "float32")
+        second = exported_predictor(int8, openvino, INT8)
+        agreement = _agreement(first, second, calibration)
+        result = Quantization(images, len(calibration), importlib.metadata.version("nncf"))
+        if score is not None:
+            before, after = float(score(first)), float(score(second))
+            result = dataclasses.replace(result, float32=before, int8=after)
+        _check_loss(result, accept_loss)
+        form = TensorForm() if network.normalises else TensorForm(value_range=None)
+        exported = ExportedFile(
+            output, "openvino", network, form, (tile, tile), agreement, quantization=result
+        )
+        model.set_rt_info(exported.to_record(), openvino_runtime.RECORD)
         openvino_runtime.save(model, folder / output.name)
         if network.metadata is not None:
-            form = TensorForm() if network.normalises else TensorForm(value_range=None)
-            taken = {"format": "openvino", **dataclasses.asdict(form), "size": (tile, tile)}
             count = keras_model.count_params()
-            write_exported_item(network.metadata, folder / output.name, taken, parameters=count)
-    return result
+            file = folder / output.name
+            write_exported_item(network.metadata, file, exported.to_json(), parameters=count)
+    return exported
+
+
+def _check_loss(result: Quantization, accept_loss: bool) -> None:
+    if math.isnan(result.loss):
+        raise InputError("The labelled images give no score: none of their pixels has a class.")
+    if result.loss > MOST_LOSS and not accept_loss:
+        raise InputError(
+            f"The score drops by {100 * result.loss:.2f} points in int8, by more than "
+            f"{100 * MOST_LOSS:g}: nothing is written. Calibrate with more images, or take it "
+            "all the same with accept_loss=True or --accept-loss."
+        )
 
 
 def check_quantizing(source: ModelSource, tile: int, output: StrPath) -> None:
@@ -140,15 +130,9 @@ def check_quantizing(source: ModelSource, tile: int, output: StrPath) -> None:
     if tile < MIN_SIZE:
         raise InputError(f"tile must be {MIN_SIZE} pixels or more, got {tile}.")
     check_fixed_size(source.network.name, source.size, (tile, tile))
-    if pathlib.Path(output).suffix != openvino_runtime.SUFFIX:
+    if not FORMATS["openvino"].has_suffix(pathlib.Path(output)):
         raise InputError(f"{output}: the name of an int8 file must end in .xml, of OpenVINO.")
     check_path(FORMATS["openvino"], pathlib.Path(output))
-
-
-def read_quantized(path: StrPath) -> Quantized | None:
-    """How a file was quantised; `None` for a file that was not."""
-    text = openvino_runtime.read_quantization(pathlib.Path(path))
-    return None if text is None else Quantized(**json.loads(text))
 
 
 @same_signal_stack()
@@ -166,20 +150,12 @@ def _quantized(path: pathlib.Path, calibration: np.ndarray) -> typing.Any:
     )
 
 
-def _judged(
-    float32: pathlib.Path, int8: pathlib.Path, calibration: np.ndarray, score: Score | None
-) -> Quantized:
-    """Compares the two files, each as `compile_for_inference` runs it."""
-    openvino = get_runtime("openvino")
-    first = exported_predictor(float32, openvino, "float32")
-    second = exported_predictor(int8, openvino, INT8)
-    compared = calibration[:: -(-len(calibration) // COMPARED), np.newaxis]
-    same = [(first(crop).argmax(-1) == second(crop).argmax(-1)).mean() for crop in compared]
-    return Quantized(
-        tile=calibration.shape[1],
-        crops=len(calibration),
-        agreement=float(np.mean(same)),
-        float32=None if score is None else float(score(first)),
-        int8=None if score is None else float(score(second)),
-        nncf=importlib.metadata.version("nncf"),
-    )
+def _agreement(first: Predictor, second: Predictor, calibration: np.ndarray) -> Agreement:
+    """How int8 compares with float32, each as `compile_for_inference` runs it."""
+    equal, pixels, difference = 0, 0, 0.0
+    for crop in calibration[:: -(-len(calibration) // COMPARED), np.newaxis]:
+        expected, found = first(crop), second(crop)
+        same = expected.argmax(-1) == found.argmax(-1)
+        equal, pixels = equal + int(same.sum()), pixels + same.size
+        difference = max(difference, float(np.abs(found - expected).max()))
+    return Agreement(equal / pixels, difference, pixels, "calibration crops")

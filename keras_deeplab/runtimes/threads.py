@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from keras_deeplab._internal.errors import InputError
+
 VARIABLE = "KERAS_DEEPLAB_THREADS"  # set in worker processes
 
 
@@ -15,8 +17,13 @@ def processors() -> int:
 
 
 def told_threads() -> int | None:
-    """Threads that this process was told to take; `None`: what the runtime takes by itself."""
+    """Threads that this process was told to take; `None`: what the runtime takes by itself.
+
+    TensorFlow reads a variable of its own, see `environment`.
+    """
     told = os.environ.get(VARIABLE)
+    if told and not (told.isdecimal() and int(told) > 0):
+        raise InputError(f"{VARIABLE} must be a positive integer, got {told!r}.")
     return int(told) if told else None
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
+from keras_deeplab.models.variants import BACKBONE_LAYERS
 from keras_deeplab.training.distributed.updates import LossScaleOptimizer
-from keras_deeplab.training.freezing import BACKBONE, check_batch, layers_to_freeze, set_frozen
+from keras_deeplab.training.freezing import check_batch, layers_to_freeze, set_frozen
 from keras_deeplab.training.losses import make_loss
 from keras_deeplab.training.optimizers import AdamW, PolynomialDecay, SGDWithL2
 from keras_deeplab.training.recipe import Recipe, get_recipe
@@ -71,7 +72,7 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     settings: dict[str, Any] = {
         "rate_factors": {}
         if recipe.backbone_lr_factor == 1
-        else {BACKBONE: recipe.backbone_lr_factor},
+        else {BACKBONE_LAYERS: recipe.backbone_lr_factor},
         "global_clipnorm": recipe.clip_norm,
         "gradient_accumulation_steps": recipe.accumulate if recipe.accumulate > 1 else None,
         "use_ema": recipe.ema is not None,

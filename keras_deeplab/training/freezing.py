@@ -7,9 +7,8 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.checkpoints.fresh import fresh_layers
+from keras_deeplab.models.variants import STAGES, stage_prefixes
 
-BACKBONE = "backbone-"  # prefix of the names of its layers
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")  # of the backbone, from the input on
 IMAGE_POOL_NORM = "decode_head-image_pool-1-bn"
 TRAINED_WEIGHTS = "trained weights: --init, keras_deeplab.load or load_weights"
 
@@ -28,9 +27,7 @@ def layers_to_freeze(model: keras.Model, until: str | None, batch_norm: bool) ->
     Raises:
         ValueError: When these are random weights.
     """
-    stages = STAGES if until in (None, "backbone") else STAGES[: STAGES.index(until) + 1]
-    prefixes = () if until is None else tuple(f"{BACKBONE}{stage}" for stage in stages)
-    part = {layer.name for layer in model.layers if layer.name.startswith(prefixes)}
+    part = {layer.name for layer in model.layers if layer.name.startswith(_prefixes(model, until))}
     norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
     fresh = {norm.name for norm in norms if never_trained(norm)}
     if part & fresh:
@@ -46,6 +43,15 @@ def layers_to_freeze(model: keras.Model, until: str | None, batch_norm: bool) ->
         )
     trained_norms = {norm.name for norm in norms} - fresh if batch_norm else set()
     return (part - fresh_layers(model)) | trained_norms
+
+
+def _prefixes(model: keras.Model, until: str | None) -> tuple[str, ...]:
+    """Beginnings of the names of the layers up to a part of the backbone."""
+    if until is None:
+        return ()
+    stages = STAGES if until == "backbone" else STAGES[: STAGES.index(until) + 1]
+    prefixes = stage_prefixes(model.name)
+    return tuple(prefix for stage in stages for prefix in prefixes[stage])
 
 
 def never_trained(norm: keras.layers.BatchNormalization) -> bool:

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from keras_deeplab._internal.errors import InputError
-from keras_deeplab.training.freezing import STAGES
+from keras_deeplab.models.variants import STAGES
 from keras_deeplab.training.losses import make_loss
 
 DECAY = 100  # of the learning rate, where no end is given: from 0.01 to 1e-4 as published

@@ -37,14 +37,14 @@ def build(
         variant: A name of `list_variants()`, for example `"r50_d8"`.
         num_classes: Number of classes, 1 or more, without the ignore value.
         output_stride: 8 or 16; `None` keeps the variant's.
-        multi_grid: Dilation of each stage-4 block, for example `(1, 2, 4)`; `None` keeps the
-            variant's.
+        multi_grid: Dilation of each stage-4 block of a ResNet, for example `(1, 2, 4)`; `None`
+            keeps the variant's.
         input_shape: `(height, width, channels)`; `None` for height and width takes any size of
             32 pixels or more.
         include_preprocessing: Whether the model takes RGB 0..255 (uint8 or float) and normalises
-            it itself (mean 123.675, 116.28, 103.53; standard deviation 58.395, 57.12, 57.375).
-            Other bands, also 0..255, are normalised with the averages of these. Without it the
-            model takes normalised float32.
+            it itself: with ResNet by mean 123.675, 116.28, 103.53 and standard deviation 58.395,
+            57.12, 57.375, with EfficientNet-Lite by 127 and 128. Other bands, also 0..255, are
+            normalised with the averages of these. Without it the model takes normalised float32.
         aux_head: Whether to add the auxiliary head on stage 3, for training.
         resize_logits: Whether logits have the size of the input. Otherwise they have a quarter of
             it, and the auxiliary ones the size of stage 3.
@@ -54,7 +54,8 @@ def build(
         dtype: Keras dtype policy of the layers, for example `"mixed_bfloat16"`; `None` takes
             `keras.config.dtype_policy()`. Logits are float32 under every policy.
         weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`; `"imagenet"` for the
-            published backbone, fetched if need be; or `None` for fresh weights.
+            backbone, bundled (EfficientNet-Lite) or fetched if need be (ResNet); or `None` for
+            fresh weights.
 
     Returns:
         A functional `keras.Model` from `(N, H, W, channels)` to float32 logits
@@ -95,7 +96,7 @@ def build(
         multi_grid=None if multi_grid is None else tuple(multi_grid),
     )
     if weights == "imagenet":
-        weights = imagenet_backbone(get_variant(variant).depth)
+        weights = imagenet_backbone(get_variant(variant).backbone)
     if weights is not None:
         load_weights(model, weights)
     return model

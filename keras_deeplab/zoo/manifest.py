@@ -44,17 +44,19 @@ class Zoo:
             raise unknown_name("zoo model", name, list(entries))
         return json.loads(json.dumps(entries[name]))
 
-    def backbone(self, depth: int) -> Entry:
-        """The record of the published ImageNet weights of a ResNet v1c."""
-        return self._manifest["backbones"][f"resnet{depth}_v1c"]
+    def backbone(self, name: str) -> Entry:
+        """The record of the ImageNet weights of a backbone, by its name in `BACKBONES`."""
+        return self._manifest["backbones"][name]
 
-    def bundled_weights(self, entry: Entry) -> pathlib.Path:
-        """Path of an entry's bundled weights, after checking their SHA-256.
+    def bundled_weights(self, record: Entry) -> pathlib.Path:
+        """Path of bundled weights, after checking their SHA-256.
+
+        Args:
+            record: The `weights` of a model's entry, or the record of a backbone.
 
         Raises:
             CheckpointError: When the file is missing or is not the published one.
         """
-        record = entry["weights"]
         path = self.folder / record["file"]
         if not path.is_file():
             raise CheckpointError(f"{path} is missing: reinstall keras_deeplab, or pass weights=.")
@@ -81,10 +83,10 @@ def cached_weights(name: str, entry: Entry) -> pathlib.Path:
     return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
 
 
-def measured_miou(entry: Entry, protocol: str) -> float | None:
+def measured_miou(entry: Entry, protocol: str, precision: str = "float32") -> float | None:
     """mIoU in percent that was measured here under a protocol, or `None`."""
     for record in entry["measured"]:
-        if record["protocol"]["name"] == protocol:
+        if (record["protocol"]["name"], record["precision"]) == (protocol, precision):
             return 100 * record["mIoU"]
     return None
 

@@ -12,6 +12,7 @@ from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable, parse_class
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.models.inputs import input_statistics
+from keras_deeplab.models.variants import get_backbone
 
 RGB = ("red", "green", "blue")
 SHORT = {"red": "R", "green": "G", "blue": "B", "nir": "IR"}
@@ -183,7 +184,10 @@ def describe_build(
     """Metadata of an untrained model, with numbered classes; `None` for more than 255 of them."""
     if num_classes > IGNORE_INDEX:
         return None
-    mean, std = input_statistics(channels) if include_preprocessing else (None, None)
+    mean = std = None
+    if include_preprocessing:
+        backbone = get_backbone(variant)
+        mean, std = input_statistics(channels, backbone.mean, backbone.std)
     return ModelMetadata(
         variant=variant,
         classes=ClassTable(tuple(f"class_{index}" for index in range(num_classes))),

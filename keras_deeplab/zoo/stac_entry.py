@@ -65,7 +65,7 @@ def _weights(weights: dict[str, typing.Any], root: str) -> dict[str, typing.Any]
 
 
 def _measured(record: dict[str, typing.Any], names: tuple[str, ...]) -> dict[str, typing.Any]:
-    figures = {key: record[key] for key in FIGURES}
+    figures = {key: record[key] for key in (*FIGURES, "quantization") if key in record}
     return {**figures, "IoU": dict(zip(names, record["IoU"], strict=True))}
 
 

@@ -54,8 +54,8 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
     if init in FRESH:
         if variant is None:
             raise InputError(f"Name the network (--model): {init!r} weights go with every variant.")
-        depth = get_variant(variant).depth
-        weights = None if init == "random" else lambda: imagenet_backbone(depth)
+        backbone = get_variant(variant).backbone
+        weights = None if init == "random" else lambda: imagenet_backbone(backbone)
         return StartingPoint(init, variant, weights)
     if init.endswith((*KERAS_SUFFIXES, *TORCH_SUFFIXES)):
         path = pathlib.Path(init)
@@ -83,7 +83,7 @@ def _variant_of_file(path: pathlib.Path, variant: str | None) -> str:
     if info.variant is not None:
         fitting = [info.variant]
     else:
-        fitting = [name for name, known in VARIANTS.items() if known.depth == info.depth]
+        fitting = [name for name, known in VARIANTS.items() if known.backbone == info.backbone]
     if variant is None and len(fitting) == 1:
         return fitting[0]
     listing = ", ".join(fitting) or "an unknown network"

@@ -28,7 +28,7 @@ def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
     """
     entry = zoo.entry(name)
     if entry["status"] == "bundled":
-        return zoo.bundled_weights(entry)
+        return zoo.bundled_weights(entry["weights"])
     check_public(name, entry)
     target = cached_weights(name, entry)
     if is_intact(target):
@@ -47,9 +47,12 @@ def check_public(name: str, entry: Entry) -> None:
         raise CheckpointError(f"{name}: {entry['unavailable']}")
 
 
-def imagenet_backbone(depth: int) -> pathlib.Path:
-    """Path of the published `.pth` file of a ResNet v1c backbone, fetched if need be."""
-    record = manifest.default_zoo().backbone(depth)
+def imagenet_backbone(name: str) -> pathlib.Path:
+    """Path of the ImageNet weights of a backbone of `BACKBONES`: bundled, or fetched if need be."""
+    zoo = manifest.default_zoo()
+    record = zoo.backbone(name)
+    if "file" in record:
+        return zoo.bundled_weights(record)
     return fetch(record["url"], record["sha256"], size=record["bytes"])
 
 

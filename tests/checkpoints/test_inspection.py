@@ -23,8 +23,10 @@ def model():
 def test_keras_files(model, tmp_path):
     save_keras_weights(model, tmp_path / "w.weights.h5")
     model.save(tmp_path / "w.keras")
-    assert describe_weights(tmp_path / "w.weights.h5") == WeightsInfo(3, 5, True, 18)
-    assert describe_weights(tmp_path / "w.keras") == WeightsInfo(3, 5, True, 18, "r18_d16")
+    assert describe_weights(tmp_path / "w.weights.h5") == WeightsInfo(3, 5, True, "resnet18_v1c")
+    assert describe_weights(tmp_path / "w.keras") == WeightsInfo(
+        3, 5, True, "resnet18_v1c", "r18_d16"
+    )
     built = build_for(tmp_path / "w.keras", "r18_d8")
     for one, two in zip(built.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -39,23 +41,21 @@ def test_depths(depth, tmp_path):
         if not name.startswith("auxiliary_head.")
     }
     write_torch_checkpoint(tmp_path / "w.pth", weights)
-    assert describe_weights(tmp_path / "w.pth") == WeightsInfo(6, 3, False, depth)
+    assert describe_weights(tmp_path / "w.pth") == WeightsInfo(6, 3, False, f"resnet{depth}_v1c")
     backbone = {f"model.{name}": x for name, x in weights.items() if name.startswith("backbone.")}
     write_torch_checkpoint(tmp_path / "b.pth", backbone)
-    assert describe_weights(tmp_path / "b.pth") == WeightsInfo(None, 3, False, depth)
+    assert describe_weights(tmp_path / "b.pth") == WeightsInfo(None, 3, False, f"resnet{depth}_v1c")
     with pytest.raises(kd.CheckpointError, match=r"b\.pth is not a whole DeepLabV3\+"):
         build_for(tmp_path / "b.pth", "r18_d8")
     other = {18: "r50_d8", 50: "r101_d8", 101: "r18_d8"}[depth]
-    with pytest.raises(
-        kd.CheckpointError, match=rf"contains a ResNet-{depth}, variant {other} has"
-    ):
+    with pytest.raises(kd.CheckpointError, match=rf"contains ResNet-{depth}, variant {other} has"):
         build_for(tmp_path / "w.pth", other)
 
 
-def test_other_depths_are_none(tmp_path):
+def test_other_backbones_are_none(tmp_path):
     weights = {n: x for n, x in state_dict(18).items() if not n.startswith("backbone.layer3.1.")}
     write_torch_checkpoint(tmp_path / "w.pth", weights)
-    assert describe_weights(tmp_path / "w.pth").depth is None
+    assert describe_weights(tmp_path / "w.pth").backbone is None
 
 
 def test_files_of_other_networks(tmp_path):
@@ -71,9 +71,9 @@ def test_files_of_other_networks(tmp_path):
     with h5py.File(tmp_path / "keras2.weights.h5", "w") as file:
         file.attrs["layer_names"] = ["conv2d"]
     for name, message in (
-        ("other.keras", "no layer backbone.stem.0, only first"),
-        ("other.weights.h5", "no layer backbone.stem.0, only first"),
-        ("other.pth", "no layer backbone.stem.0, only .*features.0"),
+        ("other.keras", "no layer backbone.stem.0 or backbone._conv_stem, only first"),
+        ("other.weights.h5", "no layer backbone.stem.0 or backbone._conv_stem, only first"),
+        ("other.pth", "no layer backbone.stem.0 or .*, only .*features.0"),
         ("two.pth", "start with 'student.backbone.' and 'teacher.backbone.'"),
         ("keras2.weights.h5", "not a weights file of Keras 3"),
         ("none.keras", "does not exist"),

@@ -72,7 +72,7 @@ def test_options_and_prediction(trained, tmp_path, monkeypatch):
         (["--output", "model"], "the suffix names no format"),
         (["--output", "model.onnx", "--format", "torch"], "is not one of 'onnx', 'openvino'"),
         (["--output", "model.onnx", "--tile", "31"], "31 is not in the range x>=32"),
-        (["--output", "model.xml", "--raw"], "raw is for onnx"),
+        (["--output", "model.xml", "--raw"], "raw (--raw) is for onnx"),
         ([], "Missing option '--output'"),
     ],
 )

@@ -9,15 +9,19 @@ import pytest
 from in_process import run
 from PIL import Image
 from rasters import write_raster
+from runtimes.foreign_readers import stored_record
 
 import keras_deeplab as kd
 from keras_deeplab.runtimes import quantizing
-from keras_deeplab.runtimes.quantizing import read_quantized
 
 if importlib.util.find_spec("nncf") is None:  # not imported here: it would import telemetry
     pytest.skip("needs the extra [int8]", allow_module_level=True)
 
 TILE = 64
+
+
+def quantization(path):
+    return stored_record("openvino", path)["export"]["quantization"]
 
 
 def export(*arguments):
@@ -51,8 +55,8 @@ def test_miou_before_and_after(arguments, images, trained, tmp_path):
     int8, *how = miou(path, images, tmp_path)  # its own precision, though the default is float32
     assert how == ["int8", "openvino"]
     assert f"mIoU {float32:.4f} in float32, {int8:.4f} in int8" in said
-    result = read_quantized(path)
-    assert (result.float32, result.int8) == pytest.approx((float32, int8), abs=1e-9)
+    found = quantization(path)
+    assert (found["float32"], found["int8"]) == pytest.approx((float32, int8), abs=1e-9)
 
 
 def test_a_loss_is_refused(arguments, images, tmp_path, monkeypatch):
@@ -67,9 +71,11 @@ def test_without_labels_it_is_not_an_accuracy(arguments, labelled_folder, tmp_pa
     result = export(*arguments)
     assert result.exit_code == 0, result.exception
     path = tmp_path / "out" / "model.xml"
-    quantised = read_quantized(path)
-    assert f"{quantised.agreement:.2%} of the pixels of the calibration crops " in result.output
-    assert "not an accuracy" in result.output and quantised.int8 is None
+    record = stored_record("openvino", path)["export"]
+    share = record["agreement"]["equal_classes"]
+    assert f"{share:.3%} of 20,480 pixels have the class of float32" in result.output
+    assert "not an accuracy" in result.output and record["quantization"]["int8"] is None
+    assert record["quantization"]["calibration"] == str(labelled_folder / "images")
     image = labelled_folder / "images" / "scene_1.png"  # smaller than the tile
     run("predict", image, "--model", path, "--mask", tmp_path / "mask.png")
     pixels = np.asarray(Image.open(image))
@@ -84,7 +90,8 @@ def test_the_check_image_calibrates(arguments, trained, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (70, 64, 3), "uint8")
     Image.fromarray(pixels).save(trained / "check_image.tif")
     assert export(*without).exit_code == 0
-    assert read_quantized(tmp_path / "out" / "model.xml").crops == 2
+    found = quantization(tmp_path / "out" / "model.xml")
+    assert (found["crops"], found["calibration"]) == (2, "the check image")
 
 
 def test_calibration_images_with_other_bands(arguments, labelled_folder, tmp_path):

@@ -83,16 +83,23 @@ def test_does_not_hold_for_a_fixed_multi_grid():
 @pytest.mark.parametrize("rate", [1, 2, (1, 4), (5, 3)])
 @pytest.mark.parametrize(
     ("size", "changed"),
-    [((13, 8), {}), ((3, 16), {}), ((13, 12), {"padding": "valid"}), ((9, 9), {"use_bias": True})],
+    [
+        ((13, 8), {}),
+        ((21, 16), {"kernel_size": 5}),
+        ((3, 16), {}),
+        ((13, 12), {"padding": "valid"}),
+        ((9, 9), {"use_bias": True}),
+    ],
 )
 def test_phases_compute_what_keras_computes(ours, rate, size, changed):
     """Outputs and both gradients, where sides divide by the rate and where they do not."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((2, *size, 3)), "float32")
-    filters = (4,) if ours is Conv2D else ()
-    options = {"padding": "same", "dilation_rate": rate, "use_bias": False, **changed}
-    stock = getattr(keras.layers, ours.__name__)(*filters, 3, **options)
-    layer = ours(*filters, 3, **options)
+    filters = {"filters": 4} if ours is Conv2D else {}
+    options = {"padding": "same", "dilation_rate": rate, "use_bias": False, "kernel_size": 3}
+    options |= {**filters, **changed}
+    stock = getattr(keras.layers, ours.__name__)(**options)
+    layer = ours(**options)
     results = []
     for each in (stock, layer):
         each.build(x.shape)
@@ -125,6 +132,14 @@ def test_a_size_that_is_unknown_at_the_trace(ours, dtype):
     for expected, actual in zip(known, unknown, strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
     assert known[0].dtype == layer.compute_dtype and known[2].dtype == "float32"
+
+
+@pytest.mark.parametrize(("side", "rate", "shifted"), [(16, 2, False), (16, 12, True)])
+def test_depthwise_takes_phases_unless_they_are_padding(side, rate, shifted):
+    layer = DepthwiseConv2D(3, padding="same", dilation_rate=rate, use_bias=False)
+    x = tf.TensorSpec((2, side, side, 4))
+    graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(x).graph
+    assert any(x.type == "SpaceToBatchND" for x in graph.get_operations()) != shifted
 
 
 def test_phases_keep_the_static_shape():

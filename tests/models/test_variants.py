@@ -5,53 +5,63 @@ import keras_deeplab as kd
 
 
 class TestR18D8(VariantTester):
-    variant, depth = "r18_d8", 18
+    variant, network, spatial = "r18_d8", "r18", "conv1"
     dilations = (1, 2, 2, 4)
 
 
 class TestR18D16(VariantTester):
-    variant, depth = "r18_d16", 18
+    variant, network, spatial = "r18_d16", "r18", "conv1"
     dilations = (1, 1, 1, 2)
 
 
 class TestR50D8(VariantTester):
-    variant, depth = "r50_d8", 50
+    variant, network, spatial = "r50_d8", "r50", "conv2"
     dilations = (1, 2, 2, 2, 2, 2, 2, 4, 4)
 
 
 class TestR50D8MG124(VariantTester):
-    variant, depth = "r50_d8_mg124", 50
+    variant, network, spatial = "r50_d8_mg124", "r50", "conv2"
     dilations = (1, 2, 2, 2, 2, 2, 1, 2, 4)
 
 
 class TestR50D16(VariantTester):
-    variant, depth = "r50_d16", 50
+    variant, network, spatial = "r50_d16", "r50", "conv2"
     dilations = (1, 1, 1, 1, 1, 1, 1, 2, 2)
 
 
 class TestR50D16MG124(VariantTester):
-    variant, depth = "r50_d16_mg124", 50
+    variant, network, spatial = "r50_d16_mg124", "r50", "conv2"
     dilations = (1, 1, 1, 1, 1, 1, 1, 2, 4)
 
 
 class TestR101D8(VariantTester):
-    variant, depth = "r101_d8", 101
+    variant, network, spatial = "r101_d8", "r101", "conv2"
     dilations = (1, *[2] * 22, 2, 4, 4)
 
 
 class TestR101D8MG124(VariantTester):
-    variant, depth = "r101_d8_mg124", 101
+    variant, network, spatial = "r101_d8_mg124", "r101", "conv2"
     dilations = (1, *[2] * 22, 1, 2, 4)
 
 
 class TestR101D16(VariantTester):
-    variant, depth = "r101_d16", 101
+    variant, network, spatial = "r101_d16", "r101", "conv2"
     dilations = (*[1] * 23, 1, 2, 2)
 
 
 class TestR101D16MG124(VariantTester):
-    variant, depth = "r101_d16_mg124", 101
+    variant, network, spatial = "r101_d16_mg124", "r101", "conv2"
     dilations = (*[1] * 23, 1, 2, 4)
+
+
+class TestEFL0D8(VariantTester):
+    variant, network, spatial = "efl0_d8", "efl0", "_depthwise_conv"
+    dilations = (1, *[2] * 5, 2, *[4] * 4)
+
+
+class TestEFL0D16(VariantTester):
+    variant, network, spatial = "efl0_d16", "efl0", "_depthwise_conv"
+    dilations = (1, *[1] * 5, 1, *[2] * 4)
 
 
 def test_every_variant_has_a_tester():
@@ -59,10 +69,10 @@ def test_every_variant_has_a_tester():
     assert tested == set(kd.list_variants())
 
 
-@pytest.mark.parametrize("depth", [18, 50, 101])
-def test_variables_without_auxiliary_head(depth, tmp_path):
-    """Of one variant of each depth: strides and dilations do not change the variables."""
-    check_variables(kd.build(f"r{depth}_d8", 6), depth, tmp_path, aux_head=False)
+@pytest.mark.parametrize("network", ["r18", "r50", "r101", "efl0"])
+def test_variables_without_auxiliary_head(network, tmp_path):
+    """Of one variant of each network: strides and dilations do not change the variables."""
+    check_variables(kd.build(f"{network}_d8", 6), network, tmp_path, aux_head=False)
 
 
 def test_list_variants_by_glob_in_natural_order():

@@ -1,18 +1,25 @@
 """What every variant must do; a new one is covered by naming it in `test_variants.py`."""
 
+import math
+
 import h5py
 import numpy as np
 import pytest
 from reference import DATA, golden, read
 
 import keras_deeplab as kd
+from keras_deeplab.models.variants import get_backbone, stage_prefixes
 
 
 class VariantTester:
-    """Set `variant`, `depth` and the dilations of the 3x3 convolutions of stages 3 and 4."""
+    """Set `variant`, `network` and the dilations of the spatial convolutions of stages 3 and 4.
+
+    `network` names the file of pinned variables, `spatial` ends the names of these convolutions.
+    """
 
     variant: str
-    depth: int
+    network: str
+    spatial: str
     dilations: tuple
 
     @pytest.fixture(scope="class")
@@ -21,16 +28,34 @@ class VariantTester:
         return kd.build(cls.variant, 6, aux_head=True)
 
     def test_variables(self, model, tmp_path):
-        check_variables(model, self.depth, tmp_path)
+        check_variables(model, self.network, tmp_path)
 
     def test_dilations(self, model):
+        stages = stage_prefixes(self.variant)
         found = tuple(
             layer.dilation_rate[0]
             for layer in model.layers
-            if layer.name.startswith(("backbone-layer3", "backbone-layer4"))
-            and layer.name.endswith("conv1" if self.depth == 18 else "conv2")
+            if layer.name.startswith((*stages["layer3"], *stages["layer4"]))
+            and layer.name.endswith(self.spatial)
         )
         assert found == self.dilations
+
+    def test_table_of_backbones(self, model):
+        """Every layer of the backbone is in one stage; the kernels have the noted size."""
+        layers = [x for x in model.layers if x.weights and x.name.startswith("backbone-")]
+        parts = [
+            {x.name for x in layers if x.name.startswith(prefixes)}
+            for prefixes in stage_prefixes(self.variant).values()
+        ]
+        assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == len(layers)
+        backbone = get_backbone(self.variant)
+        kernels = {
+            x.name.replace("-", "."): math.prod(x.kernel.shape)
+            for x in layers
+            if hasattr(x, "kernel")
+        }
+        del kernels[f"backbone.{backbone.first_convolution}"]
+        assert sum(kernels.values()) == backbone.kernel_parameters
 
     def test_odd_sizes(self, model):
         image = golden.make_image_u8("odd", 33, 47)[np.newaxis]
@@ -39,15 +64,13 @@ class VariantTester:
         assert np.isfinite(np.asarray(outputs["logits"])).all()
 
 
-def check_variables(model, depth, folder, aux_head=True):
+def check_variables(model, network, folder, aux_head=True):
     """The number of parameters is the reference's; path and shape of each variable are pinned.
 
     Weights files address variables by path: a changed path breaks every published file.
     """
-    expected = read(f"state_dict_r{depth}_potsdam.json")
-    key = "num_parameters" if aux_head else "num_parameters_without_auxiliary_head"
     count = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    assert count == expected[key]
+    assert count == number_of_parameters(network, aux_head)
     model.save_weights(folder / "w.weights.h5")
     found = []
 
@@ -57,5 +80,19 @@ def check_variables(model, depth, folder, aux_head=True):
 
     with h5py.File(folder / "w.weights.h5") as file:
         file.visititems(note)
-    pinned = DATA / "variables" / f"r{depth}{'_aux' if aux_head else ''}.txt"
+    pinned = DATA / "variables" / f"{network}{'_aux' if aux_head else ''}.txt"
     assert sorted(found) == pinned.read_text().splitlines()
+
+
+def number_of_parameters(network, aux_head):
+    """That of the PyTorch reference for 6 classes; of EfficientNet-Lite0 the sum of the parts."""
+    if network == "efl0":
+        # The package's 4,652,008 without classifier (1,281,000) and 1x1 convolution (412,160).
+        backbone = 4_652_008 - 1_281_000 - 412_160
+        branches = 2 * (320 * 128 + 256) + 3 * (320 * 9 + 640 + 320 * 128 + 256)
+        bottleneck = 9 * 640 * 128 + 256 + 24 * 32 + 64
+        decoder = sum(9 * x + 2 * x + x * 128 + 256 for x in (160, 128)) + 128 * 6 + 6
+        auxiliary = 9 * 112 * 64 + 128 + 64 * 6 + 6
+        return backbone + branches + bottleneck + decoder + aux_head * auxiliary
+    key = "num_parameters" if aux_head else "num_parameters_without_auxiliary_head"
+    return read(f"state_dict_{network}_potsdam.json")[key]

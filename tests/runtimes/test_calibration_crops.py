@@ -1,5 +1,7 @@
 """Calibration crops: which parts of which files, and what does not fit the model."""
 
+import types
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,11 @@ from rasters import write_raster
 
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.runtimes.calibration import crops_of_check_image, crops_of_folder
+from keras_deeplab.runtimes.calibration import (
+    crops_of_check_image,
+    crops_of_folder,
+    find_calibration,
+)
 from keras_deeplab.runtimes.predictor import Network
 from keras_deeplab.zoo.metadata import ModelMetadata
 
@@ -62,6 +68,37 @@ def test_bands_and_value_range_are_those_of_the_model(tmp_path):
     np.testing.assert_allclose(crops[0], stored[..., 1:3] * (255 / 4000), rtol=1e-5)
 
 
+def test_several_folders(tmp_path):
+    """Their files may have the same names, as tiles of a dataset do."""
+    images = [noise(32, 32), noise(32, 32)]
+    folders = [tmp_path / "tile 1", tmp_path / "tile 2"]
+    for folder, image in zip(folders, images, strict=True):
+        save(folder / "part_1.png", image)
+    np.testing.assert_array_equal(crops_of_folder(folders, network(), 32), images)
+    source = types.SimpleNamespace(network=network())
+    assert find_calibration(source, folders, 32).images == f"{folders[0]}, {folders[1]}"
+
+
+@pytest.mark.parametrize("filled", [10, 40, 200])
+def test_crops_are_chosen_among_places_with_data(tmp_path, filled):
+    """A mosaic of 20 x 20 tiles, most of them empty: those with data are found all the same."""
+    tiles = np.zeros((400, 16, 16, 3), "uint8")
+    chosen = RNG.permutation(400)[:filled]
+    tiles[chosen] = RNG.integers(1, 256, (filled, 1, 1, 3))
+    mosaic = tiles.reshape(20, 20, 16, 16, 3).swapaxes(1, 2).reshape(320, 320, 3)
+    write_raster(tmp_path / "scene.tif", mosaic, nodata=0)
+    crops = crops_of_folder(tmp_path, network(), 16)
+    assert len(crops) == min(filled, 64) and crops.reshape(len(crops), -1).any(1).all()
+    if filled <= 64:
+        np.testing.assert_array_equal(crops, tiles[np.sort(chosen)])
+        return
+    quarters = [
+        sum((crop == tiles[part]).all((1, 2, 3)).any() for crop in crops)
+        for part in np.array_split(np.arange(400), 4)
+    ]
+    assert min(quarters) >= 8  # from all parts of the mosaic
+
+
 def test_crops_without_data_are_left_out(tmp_path):
     image = noise(32, 96)
     image[:, :32] = 0
@@ -70,7 +107,7 @@ def test_crops_without_data_are_left_out(tmp_path):
     crops = crops_of_folder(tmp_path, network(), 32)
     np.testing.assert_array_equal(crops, [image[:, 32:64], image[:, 64:]])
     write_raster(tmp_path / "scene.tif", np.zeros_like(image), nodata=0)
-    with pytest.raises(ValueError, match=f"^{tmp_path}: its images have no data"):
+    with pytest.raises(ValueError, match=f"^{tmp_path}: the images have no data"):
         crops_of_folder(tmp_path, network(), 32)
 
 

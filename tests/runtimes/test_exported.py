@@ -68,13 +68,39 @@ def test_a_file_in_bfloat16(model, files):
 @pytest.mark.parametrize("name", FIXED)
 def test_another_size_than_that_of_the_file(files, name):
     predictor = kd.compile_for_inference(files[name])
-    with pytest.raises(ValueError, match=f"{files[name]} takes only images of height 40, got 48"):
+    assert predictor.size == SIZE
+    message = f"^{files[name]} takes images of up to 40 x 48 pixels, got"
+    with pytest.raises(ValueError, match=f"{message} 48 x 40: .*window=40 or --window 40"):
         predictor(IMAGES.swapaxes(1, 2))
-    with pytest.raises(ValueError, match=f"{files[name]} takes only images of width 48, got 64"):
+    with pytest.raises(ValueError, match=f"{message} 40 x 64"):
         predictor.compile((40, 64))
-    with pytest.raises(ValueError, match="takes only images of height 40, got 64"):
+    with pytest.raises(ValueError, match=f"{message} 64 x 64"):
         kd.compile_for_inference(files[name], tile=64)
     predictor(IMAGES)  # which it still takes
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_smaller_images_are_mirrored_up_to_the_size(model, files, name):
+    predictor = kd.compile_for_inference(files[name])
+    for height, width in ((33, 48), (40, 32), (35, 39)):
+        part = IMAGES[:, :height, :width]
+        whole = np.pad(part, ((0, 0), (0, 40 - height), (0, 48 - width), (0, 0)), "symmetric")
+        expected = model(whole.astype("float32"), training=False)[:, :height, :width]
+        np.testing.assert_allclose(predictor(part), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_smaller_images_share_a_compiled_size(files, monkeypatch):
+    module, sizes = RUNTIMES["onnx"].module, []
+    compile_file = module.compile_file
+    monkeypatch.setattr(
+        module,
+        "compile_file",
+        lambda path, size, precision: sizes.append(size) or compile_file(path, size, precision),
+    )
+    predictor = kd.compile_for_inference(files["onnx"])
+    for side in (32, 36, 40):
+        predictor(IMAGES[:, :side, :side])
+    assert sizes == [SIZE]
 
 
 def test_onnx_file_of_any_size(model, tmp_path):

@@ -90,6 +90,7 @@ def test_the_file_says_what_it_is(model, exported, name):
         assert export == json.loads(json.dumps(file.to_json()))
         assert network_from_json(json.dumps(record), where="here").metadata == model.metadata
         assert export["format"] == name
+        assert export["precision"] == file.precision == "float32"
         assert (export["layout"], export["value_range"]) == ("NHWC", [0, 255])
         assert (export["output"], export["dynamic"]) == ("logits", export["size"] is None)
         assert export["batch"] == (1 if name == "litert" else None)
@@ -110,8 +111,24 @@ def test_compile_for_inference_takes_the_file(model, exported, name):
     for height, width in ((64, 32), (40, 56)):  # of the open one
         expected = model(images := noise(height, width), training=False)
         np.testing.assert_allclose(predictor(images), expected, rtol=0, atol=TOLERANCE)
-    with pytest.raises(ValueError, match=f"of height {TILE}, got 64.*--window {TILE}; .*--dynamic"):
+    message = f"of up to {TILE} x {TILE} pixels, got 64 x 64: .*--window {TILE}"
+    with pytest.raises(ValueError, match=message):
         kd.compile_for_inference(exported[name, False].path, tile=64)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_suffix_in_capitals(model, tmp_path, name):
+    path = tmp_path / NAMES[name].upper()
+    kd.export(model, path, tile=TILE)
+    weights = path.with_suffix(".bin") if name == "openvino" else path
+    item = path.with_name(f"{path.name}.stac.json")
+    assert set(tmp_path.iterdir()) == {path, item, weights}
+    predictor = kd.compile_for_inference(path)
+    images = noise(TILE, TILE)
+    expected = softmax(model(images, training=False), -1)
+    np.testing.assert_allclose(softmax(predictor(images), -1), expected, rtol=0, atol=TOLERANCE)
+    assert predictor.weights_sha256() == hashlib.sha256(weights.read_bytes()).hexdigest()
+    kd.export(model, path, name, tile=TILE)  # over itself
 
 
 def test_a_keras_file_keeps_metadata(model, exported):

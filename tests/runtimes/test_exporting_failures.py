@@ -28,7 +28,7 @@ def content(folder):
 
 @pytest.mark.parametrize("path", ["model", "model.pb", "model.h5", ".onnx"])
 def test_the_suffix_names_no_format(model, tmp_path, path):
-    message = r"the suffix names no format. Name it \.onnx, \.xml, .*give the format: onnx, "
+    message = r"suffix names no format. Name it \.onnx, \.xml, .*the format \(--format\): onnx, "
     with pytest.raises(ValueError, match=message):
         kd.export(model, tmp_path / path)
 
@@ -39,7 +39,14 @@ def test_the_suffix_names_no_format(model, tmp_path, path):
         ("model.onnx", {"format": "torch"}, r"format must be one of onnx, .*, got 'torch'"),
         ("model.onnx", {"format": "litert"}, r"format litert must end in \.tflite"),
         ("model.onnx", {"format": "tf_saved_model"}, "is a folder, so its name has no suffix"),
-        ("model.xml", {"raw": True}, "raw is for onnx, got format openvino"),
+        ("model.xml", {"raw": True}, r"raw \(--raw\) is for onnx, got format openvino"),
+        ("model.KERAS", {"format": "keras"}, r"format keras must end in \.keras"),
+        ("model.ONNX", {"format": "tf_saved_model"}, "is a folder, so its name has no suffix"),
+        ("model.onnx", {"precision": "int8"}, "int8 is for format openvino .*, got format onnx"),
+        ("model.xml", {"precision": "int8", "dynamic": True}, "got format openvino, dynamic"),
+        ("model.xml", {"precision": "bfloat16"}, "must be 'float32' or 'int8', got 'bfloat16'"),
+        ("model.xml", {"calibrate": "scenes"}, "are for precision='int8'"),
+        ("model.xml", {"accept_loss": True}, "are for precision='int8'"),
         ("model.onnx", {"tile": 31}, "tile must be 32 pixels or more, got 31"),
         ("folder.onnx", {}, r"folder\.onnx is a folder: give the name of the \.onnx file"),
         ("folder.onnx", {"format": "tf_saved_model"}, "is a folder, so its name has no suffix"),
@@ -112,6 +119,22 @@ def test_a_file_is_replaced(model, tmp_path, name):
     assert set(second) == set(first) and second != first
     expected = {path, path.with_suffix(".bin")} if name == "openvino" else {path}
     assert set(tmp_path.iterdir()) == expected
+
+
+@pytest.mark.parametrize("neighbour", [None, "<annotation/>", "not XML", "a network"])
+def test_weights_of_something_else_are_kept(model, tmp_path, neighbour):
+    """A `.bin` file that is not of the `.xml` file of that name, or of no such file."""
+    path, weights = tmp_path / "m.xml", tmp_path / "m.bin"
+    if neighbour == "a network":
+        kd.export(tiny_model(2), path, tile=32)
+    elif neighbour is not None:
+        path.write_text(neighbour)
+    weights.write_bytes(b"firmware" * 100_000)  # larger than the weights
+    before = content(tmp_path)
+    for options in ({}, {"precision": "int8"}):
+        with pytest.raises(ValueError, match=f"^{weights} would be replaced .*move m.bin away"):
+            kd.export(model, path, tile=32, **options)
+    assert content(tmp_path) == before
 
 
 def test_other_classes_than_those_of_keras(model, tmp_path, monkeypatch, name):

@@ -9,13 +9,15 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+from runtimes.foreign_readers import stored_record
 from runtimes.runtime_cases import run_python
 from tiny import tiny_networks
 
 import keras_deeplab as kd
 from keras_deeplab.runtimes.compiling import stored_precision
 from keras_deeplab.runtimes.openvino_runtime import import_openvino
-from keras_deeplab.runtimes.quantizing import quantize, read_quantized
+from keras_deeplab.runtimes.quantizing import quantize
 from keras_deeplab.runtimes.source import find_source
 
 if importlib.util.find_spec("nncf") is None:  # not imported here: it would import telemetry
@@ -45,7 +47,7 @@ def source(model):
 
 @pytest.fixture(scope="module")
 def written(model, crops, tmp_path_factory):
-    """An int8 file, and its `Quantized`."""
+    """An int8 file, and its `ExportedFile`."""
     path = tmp_path_factory.mktemp("int8") / "new" / "model.xml"
     return path, quantize(find_source(model), crops[:4], TILE, path)
 
@@ -58,7 +60,11 @@ def test_the_classes_are_nearly_those_of_float32(model, crops, written):
     expected = np.asarray(model(crops.astype("float32"), training=False)).argmax(-1)
     same = predictor(crops).argmax(-1) == expected
     assert same.mean() > 0.97
-    assert result.agreement == pytest.approx(same[:4].mean(), abs=0.002)  # of the calibration
+    agreement = result.agreement
+    assert agreement.equal_classes == pytest.approx(same[:4].mean(), abs=0.002)
+    assert (agreement.pixels, agreement.image) == (4 * TILE * TILE, "calibration crops")
+    difference = np.abs(predictor(crops[:4]) - kd.compile_for_inference(model)(crops[:4])).max()
+    assert agreement.largest_difference == pytest.approx(difference, abs=1e-4)
     assert kd.evaluate(predictor, [(crops[0], expected[0])]).result()["aAcc"] > 0.95
 
 
@@ -91,9 +97,18 @@ def test_the_item_is_that_of_the_new_file(model, source, crops, tmp_path):
 
 def test_the_file_says_how_it_was_made(model, written):
     path, result = written
-    assert read_quantized(path) == result and stored_precision(path) == "int8"
-    assert (result.tile, result.crops, result.float32, result.int8) == (TILE, 4, None, None)
-    assert result.loss == 0 and result.nncf
+    record = stored_record("openvino", path)["export"]
+    assert record == json.loads(json.dumps(result.to_json())) and stored_precision(path) == "int8"
+    assert (record["precision"], record["size"]) == ("int8", [TILE, TILE])
+    assert (record["layout"], record["value_range"]) == ("NHWC", [0, 255])
+    how = record["quantization"]
+    assert (how["crops"], how["float32"], how["int8"]) == (4, None, None)
+    assert how["calibration"] == "crops given in Python" and how["nncf"]
+    assert result.quantization.loss == 0
+    lines = str(result).splitlines()
+    assert lines[0].endswith("OpenVINO IR, int8")
+    assert f"N x {TILE} x {TILE} x 3 (NHWC)" in lines[1]
+    assert "class of float32 (calibration crops)" in lines[3]
     assert stored_precision(model) is None and stored_precision("r18_dubai") is None
 
 
@@ -129,6 +144,27 @@ def test_precisions_of_a_quantised_file(model, written):
             kd.compile_for_inference(other, precision="int8")
 
 
+def test_export_does_the_same(model, crops, written, tmp_path):
+    """From crops, and from the images in folders."""
+    path, result = written
+    same = kd.export(model, tmp_path / "same.XML", tile=TILE, precision="int8", calibrate=crops[:4])
+    assert dataclasses.replace(same, path=path) == result
+    weights = path.with_suffix(".bin").read_bytes()
+    assert (tmp_path / "same.bin").read_bytes() == weights
+    for index, crop in enumerate(crops[:4]):
+        folder = tmp_path / f"images {index % 2}"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(crop).save(folder / f"{index // 2}.png")
+    folders = [tmp_path / "images 0", tmp_path / "images 1"]
+    options = {"tile": TILE, "precision": "int8", "calibrate": folders, "accept_loss": True}
+    other = kd.export(model, tmp_path / "new.xml", score=scores(0.9, 0.1), **options)
+    assert (other.quantization.float32, other.quantization.int8) == (0.9, 0.1)
+    assert other.quantization.calibration == f"{folders[0]}, {folders[1]}"
+    assert len((tmp_path / "new.bin").read_bytes()) == len(weights)
+    with pytest.raises(ValueError, match=r"has no check image: name a folder .*--calibrate"):
+        kd.export(model, tmp_path / "none.xml", tile=TILE, precision="int8")
+
+
 # --- The score ---
 
 
@@ -143,7 +179,7 @@ def test_a_loss_is_refused_or_accepted(source, crops, tmp_path):
         quantize(*options, scores(0.5, 0.494))
     assert os.listdir(tmp_path) == []
     result = quantize(*options, scores(0.5, 0.496))  # less than half a point
-    assert (result.float32, result.int8) == (0.5, 0.496)
+    assert (result.quantization.float32, result.quantization.int8) == (0.5, 0.496)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(ValueError, match="nothing is written"):
         quantize(*options, scores(0.9, 0.1))
@@ -151,8 +187,10 @@ def test_a_loss_is_refused_or_accepted(source, crops, tmp_path):
         quantize(*options, scores(float("nan"), float("nan")), accept_loss=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     accepted = quantize(*options, scores(0.9, 0.1), accept_loss=True)
-    assert accepted.loss == pytest.approx(0.8)
-    assert read_quantized(path) == accepted and kd.compile_for_inference(path)(crops).any()
+    assert accepted.quantization.loss == pytest.approx(0.8)
+    record = stored_record("openvino", path)["export"]
+    assert record == json.loads(json.dumps(accepted.to_json()))
+    assert kd.compile_for_inference(path)(crops).any()
 
 
 def test_nothing_is_left_of_a_failure(source, crops, tmp_path):

@@ -14,7 +14,7 @@ import keras_deeplab as kd
 from keras_deeplab._internal import resources
 from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.prediction.protocols import PROTOCOLS, parse_protocol
-from keras_deeplab.publishing.cards import card_text
+from keras_deeplab.publishing.cards import card_text, report_name
 from keras_deeplab.zoo import manifest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples/dubai"
@@ -49,12 +49,15 @@ def test_bundled_entry_is_consistent(name):
     assert file_sha256(weights) == entry["weights"]["sha256"]
     for stage in entry["training"]["stages"]:
         assert (ZOO / stage["log"]).is_file()
-    assert [record["protocol"]["name"] for record in entry["measured"]] == list(PROTOCOLS)
+    keys = [(record["precision"], record["protocol"]["name"]) for record in entry["measured"]]
+    assert keys[: len(PROTOCOLS)] == [("float32", protocol) for protocol in PROTOCOLS]
+    assert len(set(keys)) == len(keys)
     for record in entry["measured"]:
         protocol = record["protocol"]["name"]
         assert parse_protocol(record["protocol"]) == PROTOCOLS[protocol]
         assert f"--protocol {protocol} " in record["command"]
-        page = (ZOO / f"cards/{name}/{protocol}.html").read_text()
+        page = (ZOO / f"cards/{name}/{report_name(record)}").read_text()
+        assert record["precision"] == "float32" or f"in {record['precision']}." in page
         assert f"{record['mIoU']:.4f}" in page and f"{record['pixels']:,}" in page
         # The figures follow from the confusion matrix that stands beside them.
         metrics = kd.metrics.SegmentationMetrics(len(entry["classes"]))
@@ -67,6 +70,15 @@ def test_bundled_entry_is_consistent(name):
         low, high = record["intervals"]["mIoU"]
         assert low <= record["mIoU"] <= high
     assert abs(entry["measured"][0]["mIoU"] - entry["storage"]["mIoU_trained"]) <= 0.001
+
+
+def test_figures_of_the_bundled_entry_in_each_precision():
+    entry = kd.info("r18_dubai")
+    for precision in ("float32", "bfloat16", "int8"):
+        figure = manifest.measured_miou(entry, "whole_scene", precision)
+        assert abs(figure - manifest.measured_miou(entry, "whole_scene")) < 0.5
+    assert manifest.measured_miou(entry, "published", "int8") is None  # whole images
+    assert f"{figure:.2f}" in (ZOO / "cards/r18_dubai.md").read_text()
 
 
 def test_load_predicts_the_bundled_images(model):

@@ -24,13 +24,20 @@ from keras_deeplab.data.elements import check_pairs
 from keras_deeplab.models.inputs import input_statistics
 
 
-def padding_color(bands: int, dtype: tf.DType) -> tuple[float, ...]:
+def padding_color(
+    bands: int, dtype: tf.DType, mean: Sequence[float] | None = None
+) -> tuple[float, ...]:
     """Colour of the padding: what the network's preprocessing makes 0, as in the reference.
 
     The reference pads after its normalisation. The means of uint8 images are rounded, by at most
     half a level: 0.009 after normalisation.
+
+    Args:
+        bands: Number of bands.
+        dtype: Data type of the images.
+        mean: Mean per band that the network subtracts; `None` for that of the reference.
     """
-    means, _ = input_statistics(bands)
+    means = input_statistics(bands)[0] if mean is None else tuple(mean)
     return tuple(map(round, means)) if dtype.is_integer else means
 
 
@@ -44,6 +51,7 @@ def augment(
     scale_range: tuple[float, float] = (0.5, 2.0),
     rotate: bool = True,
     augmentation: str = "published",
+    mean: Sequence[float] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One training sample: resize, crop, flip, distort, pad, in the order of the reference.
 
@@ -60,6 +68,8 @@ def augment(
             training does not.
         augmentation: `"published"`, or `"strong"` to add keras-cv's jittered resize and
             RandAugment.
+        mean: Colour of the padding, one value per band: the mean that the network subtracts, see
+            `model.metadata`. `None` for that of a ResNet.
 
     Returns:
         `(image, label)` of `(crop, crop, C)` in the image's dtype and `(crop, crop)` uint8. Labels
@@ -67,7 +77,7 @@ def augment(
     """
     image, label = tf.convert_to_tensor(image), tf.convert_to_tensor(label)
     seeds = tf.unstack(tf.random.split(seed, 5))
-    color = padding_color(image.shape[-1], image.dtype)
+    color = padding_color(image.shape[-1], image.dtype, mean)
     window, label = random_crop_of_resized(
         image, label, seeds[0], crop=crop, base_size=base_size, scale_range=scale_range
     )
@@ -123,7 +133,7 @@ def training_batches(
         start_step: Batches to skip.
         workers: Processes that train together.
         worker: Index of this process; it gets its equal part of every batch.
-        **augmentation: `base_size`, `scale_range`, `rotate` and `augmentation` of `augment`.
+        **augmentation: `base_size`, `scale_range`, `rotate`, `augmentation`, `mean` of `augment`.
 
     Returns:
         Dataset of `(batch_size // workers, crop, crop, C)` images in the dataset's dtype and

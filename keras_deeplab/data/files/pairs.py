@@ -43,7 +43,7 @@ def pairs_of_folders(
     Raises:
         ValueError: Lists the files without a partner and the lines of `split` without a file.
     """
-    image_dirs, mask_dirs = _as_list(images), _as_list(masks)
+    image_dirs, mask_dirs = as_list(images), as_list(masks)
     if len(image_dirs) != len(mask_dirs):
         raise InputError(
             f"{len(image_dirs)} image folders but {len(mask_dirs)} mask folders: give one mask "
@@ -69,7 +69,8 @@ def pairs_of_folders(
     return pairs
 
 
-def _as_list(folders: Folders) -> list[pathlib.Path]:
+def as_list(folders: Folders) -> list[pathlib.Path]:
+    """One folder, or several, as a list."""
     if isinstance(folders, (str, os.PathLike)):
         return [pathlib.Path(folders)]
     return [pathlib.Path(folder) for folder in folders]

@@ -73,8 +73,10 @@ def predict_raster(
         resolution: `"model"` predicts at the ground resolution of the model's training images
             where that of the scene differs by more than a quarter; `"native"` predicts the scene
             as it is; a number is in metres per pixel.
-        window: Side of the windows in pixels of the prediction; 512 by default.
-        overlap: Pixels that neighbouring windows share, at most half a window; 128 by default.
+        window: Side of the windows in pixels of the prediction; 512 by default, or the size of the
+            images that the model takes.
+        overlap: Pixels that neighbouring windows share, at most half a window; 128 by default, or
+            half a window where that is less.
         protocol: Scales and flips of each window, see `predict`; its own windows do not count.
         confidence: File of the probability of each pixel's class, in percent, 255 without data.
         probabilities: File of the probability of every class.
@@ -124,13 +126,14 @@ def predict_raster(
     if crop_to_aoi and aoi is None:
         raise InputError("crop_to_aoi needs an area of interest: aoi.")
     paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    window = _default_window(predictor) if window is None else window
     maps = {"classes": target, "confidence": confidence, "probabilities": probabilities}
     options = RunOptions(
         sources=tuple(os.fspath(path) for path in paths),
         targets={kind: os.fspath(path) for kind, path in maps.items() if path is not None},
         protocol=views,
-        window=WINDOW if window is None else window,
-        overlap=OVERLAP if overlap is None else overlap,
+        window=window,
+        overlap=min(OVERLAP, window // 2) if overlap is None else overlap,
         bands=None if bands is None else tuple(bands),
         value_range=value_range,
         nodata=nodata,
@@ -267,3 +270,8 @@ def complete_form(form: ImageFormat, metadata: ModelMetadata) -> ImageFormat:
             f"{form.channels} bands are to be read: {', '.join(map(str, form.bands or RGB))}."
         )
     return form
+
+
+def _default_window(predictor: Predictor) -> int:
+    """Side of the windows; a model of one size takes no larger ones."""
+    return min((side for side in predictor.size if side is not None), default=WINDOW)

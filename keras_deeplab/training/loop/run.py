@@ -167,6 +167,7 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from step `first` on."""
+    metadata = getattr(model, "metadata", None)
 
     def batches(workers: int, worker: int) -> tf.data.Dataset:
         return training_batches(
@@ -181,6 +182,7 @@ def _fit(
             scale_range=recipe.scale_range,
             rotate=recipe.rotate,
             augmentation=recipe.augmentation,
+            mean=metadata.mean if metadata is not None else None,
         )
 
     with defer_ema_finalize(model), deterministic_gradients():

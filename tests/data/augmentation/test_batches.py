@@ -87,6 +87,13 @@ def test_the_network_sees_padding_as_zero(bands, dtype):
     )
 
 
+def test_padding_has_the_mean_of_the_network():
+    image, label = np.zeros((20, 20, 3), "uint8"), np.zeros((20, 20), np.uint8)
+    means = (127.0, 100.4, 20.0)
+    padded, _ = augment(image, label, [1, 2], crop=48, scale_range=(1, 1), mean=means)
+    np.testing.assert_array_equal(padded[-1, -1], np.rint(means))
+
+
 def test_batches_depend_on_seed_and_step_alone():
     tf.random.set_seed(1)
     whole = batches(9, seed=7)
@@ -138,12 +145,12 @@ def test_a_dataset_without_size_or_pairs_is_an_error(change, message):
 
 
 def test_the_recipe_knows_every_augmentation():
-    """What `augment` takes can be said in a `Recipe`, with the same defaults."""
+    """What `augment` takes can be said in a `Recipe`; the mean is the network's."""
     import dataclasses
 
     from keras_deeplab.training.recipe import Recipe
 
     fields = {field.name: field.default for field in dataclasses.fields(Recipe)}
     for parameter in inspect.signature(augment).parameters.values():
-        if parameter.default is not parameter.empty:
+        if parameter.default is not parameter.empty and parameter.name != "mean":
             assert fields[parameter.name] == parameter.default
