@@ -167,6 +167,8 @@ def _dataset(
     windows: RandomWindows | None,
     bad_files: BadFiles | None,
 ) -> tf.data.Dataset:
+    if bad_files is not None:
+        bad_files.require_others(pairs)
     images = [FilePair(image, MaskFile(mask, classes), form) for image, mask in pairs]
     if windows is None:
         pixels = sum(height * width for height, width in shapes)

@@ -48,14 +48,6 @@ class MaskFile(typing.NamedTuple):
 class LabelledImage(typing.Protocol):
     """An image and its labels, of which any window can be read."""
 
-    @property
-    def path(self) -> str:
-        """The image file."""
-
-    @property
-    def labels(self) -> LabelProvider:
-        """Its labels."""
-
     def read(self, window: Window | None) -> tuple[np.ndarray, np.ndarray]:
         """`(image, label)` of a window, or of the whole image."""
 
@@ -126,9 +118,6 @@ def labelled_dataset(
         bad_files: `BadFiles` for unreadable files, or `None`.
     """
     import tensorflow as tf
-
-    if bad_files is not None:
-        bad_files.require_others((image.path, image.labels.path) for image in images)
 
     def load(index: int) -> tuple[np.ndarray, np.ndarray]:
         number, window, counted = part(index)
