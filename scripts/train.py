@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import sys
 import typing
@@ -21,11 +22,16 @@ from keras_deeplab.commands.data_options import (
     named_dataset,
 )
 from keras_deeplab.commands.group import Command
+from keras_deeplab.commands.polygon_options import HOW
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
 from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
 from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
 
+SETTINGS = ("precision", "init", "aux_head", "validate_every")
+MOST_WINDOWS = 100_000  # of scenes, after which they are used again, with other crops
+
 if typing.TYPE_CHECKING:
+    from keras_deeplab.data.files.windows import RandomWindows
     from keras_deeplab.data.source import DataSource
     from keras_deeplab.training.recipe import Recipe
 
@@ -41,7 +47,7 @@ def option(*names: str, **settings: typing.Any):
 @labelled_images()
 @labelled_images("val-", what="validation images")
 @file_format()
-@option("--classes", type=FILE, help="Class table of the masks (JSON): names and colours.")
+@option("--classes", type=FILE, help="Class table of the labels (JSON): names and colours.")
 @option("--output", type=OUTPUT_FOLDER, help="Folder of the run.")
 @recipe_options()
 @option("--show-recipe", is_flag=True, help="Print the recipe of these options and exit.")
@@ -76,7 +82,8 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
     """Train a DeepLabV3+ on labelled images.
 
     Give a prepared dataset (--dataset, see prepare: trains on its train split, validates on val),
-    folders of images and masks, or a CSV file. Masks hold class indices or colours, see --classes.
+    folders of images and masks, a CSV file, or scenes and a file of polygons (--images SCENE.tif
+    --labels FILE --class-field NAME). Masks hold class indices or colours, see --classes.
     The run folder gets the best and the last weights, the history as CSV, a curve, TensorBoard
     events and a record of the run. Pass it to predict and evaluate as a model.
 
@@ -132,14 +139,17 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         "train": data_source(options, subset="train"),
         "val": data_source(options, subset="val", prefix="val_", required=False),
     }
-    classes = class_table(options, sources["train"])
-    if classes is None:
-        raise click.UsageError("Give --classes: masks in files need a class table.")
+    classes = training_classes(options, sources["train"], start)
+    if sources["val"] is not None:
+        resolution = sources["train"].ground().resolution_m
+        sources["val"] = sources["val"].near_resolution(resolution)
     if len(classes) < 2:
         raise click.UsageError(
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
         )
     recipe = run_recipe(context, options, len(classes))
+    if recipe.base_size and sources["train"].labels is not None:
+        raise click.UsageError("--scale cannot be combined with scenes: use --resolution.")
     model = make_model(start, options, classes, sources["train"], recipe, strategy)
     check_options(model, recipe, output, resume, options, validated=sources["val"] is not None)
     skip = options["on_bad_file"] == "skip"
@@ -147,7 +157,8 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         name: BadFiles(stand_in) if skip else None
         for name, stand_in in (("train", "next"), ("val", "ignored"))
     }
-    datasets = open_datasets(sources, classes, bad_files, worker_share(strategy)[0])
+    workers = worker_share(strategy)[0]
+    datasets = open_datasets(sources, classes, bad_files, workers, training_windows(recipe))
     notes = note_run(context, output, resume, sources, options, strategy)
     try:
         train(
@@ -167,7 +178,32 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
             click.echo(files.report(), err=True)
 
 
-def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing.Any]:
+def training_classes(options, source: DataSource, start):
+    """The class table of the labels.
+
+    It is that of `--classes` or of a prepared dataset. For polygons it is otherwise that of the
+    model that the training starts from, or what the labels say.
+    """
+    classes = class_table(options, source)
+    if classes is None and source.labels is not None and start.metadata is not None:
+        classes = start.metadata.classes
+    classes = classes or source.default_classes()
+    if classes is None:
+        raise click.UsageError("Give --classes: masks in files need a class table.")
+    return classes
+
+
+def training_windows(recipe: Recipe):
+    """The windows of scenes for a training: for each sample the largest part that a crop shows."""
+    from keras_deeplab.data.files.windows import RandomWindows
+
+    count = min(recipe.steps * recipe.batch_size, MOST_WINDOWS)
+    return RandomWindows(math.ceil(recipe.crop / recipe.scale_range[0]), count, recipe.seed % 2**32)
+
+
+def open_datasets(
+    sources, classes, bad_files, workers: int, windows: RandomWindows
+) -> dict[str, typing.Any]:
     """The dataset of each source, `None` without one; validation images stay in memory if they fit.
 
     Args:
@@ -175,6 +211,7 @@ def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing
         classes: Classes of the masks.
         bad_files: `BadFiles` or `None` by the same names.
         workers: Processes that train together; each keeps its images.
+        windows: Windows of the training, for scenes.
     """
     from keras_deeplab.data.augmentation.epochs import MEMORY, cache_if_small
 
@@ -182,7 +219,9 @@ def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing
     for name, source in sources.items():
         if source is None:
             continue
-        datasets[name], counts = source.open_counted(classes, bad_files=bad_files[name])
+        datasets[name], counts = source.open_counted(
+            classes, bad_files=bad_files[name], windows=windows if name == "train" else None
+        )
         if counts is not None:
             say_counts(name, counts, classes)
     MEMORY.grants(datasets["train"], workers)  # first: they are read more often
@@ -205,8 +244,9 @@ def say_counts(name: str, counts, classes) -> None:
         f"{each} {share:.1%}" for each, share in zip(classes.names, counts.shares, strict=True)
     )
     ignored = counts.ignored / (labelled + counts.ignored)
-    pairs = "1 pair" if counts.images == 1 else f"{counts.images} pairs"
-    click.echo(f"{name}: {pairs}; {shares}; {ignored:.1%} of all pixels ignored.", err=True)
+    click.echo(
+        f"{name}: {counts.describe()}; {shares}; {ignored:.1%} of all pixels ignored.", err=True
+    )
     absent = [each for each, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
     if absent:
         click.echo(f"Warning: {name}: never labelled: {', '.join(absent)}.", err=True)
@@ -271,7 +311,8 @@ def check_options(model, recipe: Recipe, output, resume: bool, options, *, valid
 
 def settings_of(options) -> dict[str, typing.Any]:
     """Options besides the recipe that a resumed run must have in common with the run."""
-    return {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
+    settings = {name: options[name] for name in SETTINGS}
+    return {**settings, **{name: options[name] or None for name in HOW}}
 
 
 def note_run(

@@ -14,7 +14,7 @@ from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.zoo.finding import find_model
 from keras_deeplab.zoo.loader import load
 
-MISSING = "Give --images and --masks, or --pairs, or --dataset."
+MISSING = "Give --images and --masks or --labels, or --pairs, or --dataset."
 FORM = ("--bands", "4,1,2", "--value-range", 0, 4095)
 
 
