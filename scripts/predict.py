@@ -73,7 +73,7 @@ def command(
 
     silence_tensorflow()  # it is not even imported where a converted model is in the cache
     from keras_deeplab._internal.files import atomic_write, write_json
-    from keras_deeplab.commands.areas import print_areas
+    from keras_deeplab.commands.areas import print_areas, print_polygons
 
     told = click.get_current_context().get_parameter_source("precision")
     if options["protocol"] and told is ParameterSource.DEFAULT:
@@ -84,6 +84,8 @@ def command(
         summaries = {images[0]: predict_picture(images, model, output, options)}
     for image, summary in summaries.items():
         print_areas(summary, title=image if len(summaries) > 1 else None)
+        if "polygons" in summary:
+            print_polygons(summary["polygons"])
         if summary.get("bad_pixels"):
             click.echo(f"{summary['bad_pixels']:,} pixels of {image} could not be read.", err=True)
     if json_file:
@@ -106,6 +108,7 @@ def predict_maps(
     """Writes georeferenced maps; returns the summary of each by its image."""
     from keras_deeplab.prediction.protocols import choose_protocol
     from keras_deeplab.prediction.raster.scenes import open_checked, predict_raster
+    from keras_deeplab.prediction.vector.target import check_polygons
 
     if options["mask"]:
         raise click.UsageError("--mask is for pictures; a map holds the class indices itself.")
@@ -117,8 +120,11 @@ def predict_maps(
     views = choose_protocol(**chosen_views({**options, "window": None}, options["protocol"]))
     maps = (options["confidence"], options["probabilities"])
     for sources, target in targets:  # an error in the last scene is known before the first one
-        with open_checked(sources, (target, *maps), metadata, form, nodata=options["nodata"]):
-            pass
+        with open_checked(
+            sources, (target, *maps), metadata, form, nodata=options["nodata"]
+        ) as scene:
+            if options["vector"]:
+                check_polygons(options["vector"], scene.grid)
         warn_of_other_channels(sources[0], form.completed(metadata.form), metadata)
     predictor = compile_chosen(model, options)
     return {
@@ -136,6 +142,7 @@ def predict_maps(
             confidence=options["confidence"],
             probabilities=options["probabilities"],
             probabilities_dtype=options["probabilities_dtype"],
+            vector=options["vector"],
             on_bad_block=options["on_bad_block"],
         )
         for sources, target in targets

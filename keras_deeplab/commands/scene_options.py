@@ -59,6 +59,11 @@ def scene_options() -> Decorator:
             help="Map: uint8 stores probabilities as 0 to 250, float16 as 0 to 1.",
         ),
         click.option(
+            "--vector",
+            type=OUTPUT_FILE,
+            help="Map: polygons of the classes (.gpkg, .geojson, .fgb).",
+        ),
+        click.option(
             "--on-bad-block",
             type=click.Choice(["stop", "nodata"]),
             default="stop",
@@ -93,4 +98,10 @@ def scene_targets(
         raise click.UsageError(f"Several images would write {', '.join(sorted(twice))}.")
     if len(targets) > 1 and (options["confidence"] or options["probabilities"]):
         raise click.UsageError("--confidence and --probabilities are for one map.")
+    if len(targets) > 1 and options["vector"]:
+        first = targets[0][1]
+        raise click.UsageError(
+            "--vector is for one map. Write polygons afterwards, for each map: keras-deeplab "
+            f"vectorize {first} --output {first.with_suffix('.gpkg')}"
+        )
     return targets

@@ -26,6 +26,8 @@ from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
 from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
 from keras_deeplab.prediction.raster.targets import check_map_name
+from keras_deeplab.prediction.vector.target import check_polygons
+from keras_deeplab.prediction.vector.vectorizing import vectorize
 from keras_deeplab.prediction.views import image_probabilities, softmax
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 from keras_deeplab.zoo.metadata import ModelMetadata
@@ -52,6 +54,7 @@ def predict_raster(
     confidence: StrPath | None = None,
     probabilities: StrPath | None = None,
     probabilities_dtype: str = "uint8",
+    vector: StrPath | None = None,
     on_bad_block: str = "stop",
     progress: bool = True,
 ) -> dict[str, typing.Any]:
@@ -78,6 +81,7 @@ def predict_raster(
         probabilities: File of the probability of every class.
         probabilities_dtype: `"uint8"` stores 0..250, 255 without data; `"float16"` stores 0..1,
             NaN without data.
+        vector: File of the polygons of the map, see `vectorize`.
         on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
             that part out.
         progress: Whether to show a progress bar.
@@ -86,7 +90,7 @@ def predict_raster(
         JSON-serialisable dict: `classes`, for each `name`, `pixels`, `share` and `hectares` on the
         ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be
         read; `resolution_m` of the scene and `predicted_at_m`, or `None`; `height`, `width`,
-        `seconds`.
+        `seconds`. With `vector` also `polygons`, what `vectorize` returns.
 
     Raises:
         ValueError: When the scene does not fit the model, an option is invalid, or another process
@@ -114,6 +118,8 @@ def predict_raster(
         skip_bad=on_bad_block == "nodata",
     ) as scene:
         start = time.perf_counter()
+        if vector is not None:
+            check_polygons(vector, scene.grid)
         places = places_of(scene.grid)
         scene_m = None if places is None else places.resolution_m
         scale = choose_scale(scene_m, metadata.resolution_m, resolution)
@@ -136,6 +142,10 @@ def predict_raster(
                     maps.write(top, left, labels, scores)
                     areas.add(labels, top, left)
             maps.finish(areas.pixels, _tags(predictor, views, plan))
+        polygons = {}
+        if vector is not None:
+            found = vectorize(target, vector, confidence=confidence, progress=progress)
+            polygons = {"polygons": found}
         return {
             "classes": areas.record(metadata.classes.names),
             "nodata_pixels": scene.grid.height * scene.grid.width - int(areas.pixels.sum()),
@@ -145,6 +155,7 @@ def predict_raster(
             "height": scene.grid.height,
             "width": scene.grid.width,
             "seconds": time.perf_counter() - start,
+            **polygons,
         }
 
 

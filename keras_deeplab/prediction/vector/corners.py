@@ -37,9 +37,7 @@ class Corners(typing.NamedTuple):
     kind: np.ndarray
 
 
-def find_corners(
-    around: np.ndarray, labels: np.ndarray, *, limit: int, all_nodes: bool
-) -> Corners:
+def find_corners(around: np.ndarray, labels: np.ndarray, *, limit: int, all_nodes: bool) -> Corners:
     """The corners of the components of a block.
 
     On a straight edge there is one, too, where two other polygons meet ("node"): always at the

@@ -91,11 +91,10 @@ def _split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits each ring that touches itself into rings that do not."""
     saddles = np.flatnonzero(corners.kind & DIAGONAL)
-    keys = (corners.y[saddles], corners.x[saddles], ring[saddles])
+    keys = np.stack((corners.y[saddles], corners.x[saddles], ring[saddles]))
     order = np.lexsort(keys)
-    keys = tuple(key[order] for key in keys)
-    same = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
-    twice = np.flatnonzero(same)
+    keys = keys[:, order]
+    twice = np.flatnonzero((keys[:, 1:] == keys[:, :-1]).all(axis=0))
     if not len(twice):
         return following, ring
     one, other = saddles[order[twice]], saddles[order[twice + 1]]

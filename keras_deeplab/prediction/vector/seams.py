@@ -103,9 +103,7 @@ def _mask(count: int, *numbers: np.ndarray) -> np.ndarray:
     return mask[:-1]
 
 
-def _gather(
-    pieces: list[list], shapes: np.ndarray, label: np.ndarray, count: int
-) -> list[list]:
+def _gather(pieces: list[list], shapes: np.ndarray, label: np.ndarray, count: int) -> list[list]:
     """The pieces of each polygon: those it had, and the new shapes."""
     gathered: list[list] = [[] for _ in range(count)]
     for own, index in zip(pieces, label[: len(pieces)].tolist(), strict=True):
