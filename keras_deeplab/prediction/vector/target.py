@@ -82,8 +82,9 @@ class PolygonFile:
         self._driver = DRIVERS[self._path.suffix.lower()]
         self._grid = grid
         self._classes = classes
-        known = grid.crs is not None and grid.georeferenced
-        self._crs = grid.crs.to_wkt() if known else None
+        self._crs = None
+        if grid.georeferenced and grid.crs is not None:
+            self._crs = grid.crs.to_wkt()
         self._has_area = resolution_m is not None
         self._has_confidence = has_confidence
         self._options = {}
