@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import sqlite3
 import typing
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -101,31 +102,12 @@ class PolygonFile:
         Raises:
             OSError: When the file cannot be written.
         """
-        import pyarrow
-        import pyogrio
-
         guarded = _Guarded(batches)
         with scratch_folder(self._path) as folder:
             new = folder / self._path.name
-            reader = pyarrow.RecordBatchReader.from_batches(
-                self._schema(), (self._batch(parts) for parts in guarded)
-            )
             with _write_errors(self._path, guarded):
-                pyogrio.write_arrow(
-                    reader,
-                    new,
-                    layer=self._path.stem,
-                    driver=self._driver,
-                    geometry_name="geometry",
-                    geometry_type="Polygon",
-                    crs=self._crs,
-                    layer_options=self._options,
-                )
-                guarded.check()
-                if (
-                    pyogrio.read_info(new, force_feature_count=True)["features"]
-                    != guarded.counts.sum()
-                ):
+                self._write_batches(new, guarded)
+                if _count_polygons(new) != guarded.counts.sum():
                     raise RuntimeError("the file is incomplete")
                 classes = listed_classes(self._classes, guarded.counts)
                 if self._driver == "GPKG":
@@ -133,6 +115,28 @@ class PolygonFile:
             if self._driver != "GPKG":
                 write_style(self._path, classes)
             os.replace(new, self._path)
+
+    def _write_batches(self, path: pathlib.Path, guarded: _Guarded) -> None:
+        """Writes in one pass, as some formats cannot be appended to."""
+        import pyarrow
+        import pyogrio
+
+        reader = pyarrow.RecordBatchReader.from_batches(
+            self._schema(), (self._batch(parts) for parts in guarded)
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            pyogrio.write_arrow(
+                reader,
+                path,
+                layer=self._path.stem,
+                driver=self._driver,
+                geometry_name="geometry",
+                geometry_type="Polygon",
+                crs=self._crs,
+                layer_options=self._options,
+            )
+        guarded.check()
 
     def _schema(self) -> pyarrow.Schema:
         import pyarrow
@@ -194,12 +198,20 @@ class _Guarded:
             raise self._error
 
 
+def _count_polygons(path: pathlib.Path) -> int:
+    """Number of polygons that can be read: GDAL does not always report a full disk."""
+    import pyogrio
+
+    with pyogrio.open_arrow(path, layer=path.stem, columns=[], use_pyarrow=True) as (_, reader):
+        return sum(batch.num_rows for batch in reader)
+
+
 @contextlib.contextmanager
 def _write_errors(path: pathlib.Path, guarded: _Guarded) -> Iterator[None]:
     """Context manager: an error of writing becomes an `OSError` that names the file."""
     try:
         yield
-    except (RuntimeError, sqlite3.Error) as error:  # pyogrio's are RuntimeErrors
+    except (OSError, RuntimeError, sqlite3.Error) as error:  # pyogrio's are RuntimeErrors
         guarded.check()
         free = shutil.disk_usage(path.parent).free / 1e6
         raise OSError(
