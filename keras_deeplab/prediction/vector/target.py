@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.files.places import Grid, apply_transform
+from keras_deeplab.data.files.places import Grid, apply_transform, places_of
 from keras_deeplab.prediction.raster.targets import scratch_folder
 from keras_deeplab.prediction.vector.class_names import MapClass, listed_classes
 from keras_deeplab.prediction.vector.parts import AREA, CONFIDENCE, KNOWN, PIXELS, Parts
@@ -52,10 +52,10 @@ def check_polygons(path: StrPath, grid: Grid) -> None:
             "Polygons need a map with a transform, but this one has ground control points: warp it "
             "first, for example with gdalwarp map.tif warped.tif."
         )
-    if suffix == ".geojson" and not grid.georeferenced:
+    if suffix == ".geojson" and places_of(grid) is None:
         raise InputError(
-            f"{path}: GeoJSON has longitudes and latitudes, but the map has no coordinate "
-            "reference system: write .gpkg or .fgb."
+            f"{path}: GeoJSON has longitudes and latitudes, but the map has no place on the ground "
+            "(no coordinate reference system or no transform): write .gpkg or .fgb."
         )
 
 

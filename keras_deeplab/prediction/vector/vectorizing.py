@@ -58,8 +58,8 @@ def vectorize(
         resolution = None if reader.places is None else reader.places.resolution_m
         if resolution is None and (min_area or simplify):
             raise InputError(
-                f"{class_map} has no place on the ground: neither the minimum area nor the "
-                "tolerance of the simplification can be in metres."
+                f"{class_map} has no place on the ground (no coordinate reference system or no "
+                "transform): min_area and simplify, which are in metres, do not apply."
             )
         tolerance = simplify / resolution if resolution else 0
         summary = Summary(chosen)
