@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pathlib
 import typing
 from collections.abc import Iterator, Sequence
 
@@ -46,6 +47,12 @@ class MapReader:
         self.grid = grid_of(raster)
         self.height, self.width = raster.height, raster.width
         self.places = places_of(self.grid)
+
+    @property
+    def files(self) -> set[pathlib.Path]:
+        """The files of the map and of its confidence."""
+        rasters = [raster for raster in (self._raster, self._confidence) if raster is not None]
+        return {pathlib.Path(name).resolve() for raster in rasters for name in raster.files}
 
     def values(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """Classes of a part, which may go beyond the map; `UNWANTED` where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import typing
 from collections.abc import Iterator, Sequence
 
@@ -55,6 +56,8 @@ def vectorize(
     """
     with open_map(class_map, classes, confidence) as (reader, chosen):
         check_polygons(output, reader.grid)
+        if pathlib.Path(output).resolve() in reader.files:
+            raise InputError(f"{output} is a file of the map itself: choose another output.")
         resolution = None if reader.places is None else reader.places.resolution_m
         if resolution is None and (min_area or simplify):
             raise InputError(

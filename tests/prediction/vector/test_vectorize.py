@@ -281,6 +281,14 @@ def test_what_is_not_a_class_map_is_refused(tmp_path):
         vectorize(tmp_path)
 
 
+def test_the_map_itself_is_not_overwritten(folder):
+    content = (folder / "map.tif").read_bytes()
+    (folder / "map.tif").rename(folder / "map.gpkg")
+    with pytest.raises(ValueError, match=r"map.gpkg is a file of the map itself"):
+        kd.vectorize(folder / "map.gpkg", folder / "map.gpkg", progress=False)
+    assert (folder / "map.gpkg").read_bytes() == content
+
+
 def test_a_missing_library_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyogrio", None)
     with pytest.raises(ValueError, match=r'pip install "keras-deeplab\[vector\]"'):
