@@ -11,7 +11,7 @@ from keras_deeplab.prediction.vector.components import find_components
 from keras_deeplab.prediction.vector.corners import OUTSIDE, UNWANTED, find_corners
 from keras_deeplab.prediction.vector.parts import Parts
 from keras_deeplab.prediction.vector.rings import trace_polygons
-from keras_deeplab.prediction.vector.seams import Seams
+from keras_deeplab.prediction.vector.seams import NONE, Seams
 
 BLOCK = 1024  # pixels a side
 
@@ -55,7 +55,7 @@ def find_polygons(
 def _cut(
     reader: PixelReader, box: tuple[int, int, int, int], tolerance: float
 ) -> tuple[Parts, np.ndarray]:
-    """The parts in one block, and the number of that of each pixel, -1 for none."""
+    """The parts in one block, and the number of that of each pixel, or `NONE`."""
     import shapely
 
     top, left, rows, columns = box
@@ -76,6 +76,6 @@ def _cut(
     traced, shapes = traced[wanted], shapes[wanted]
     sums = [components.sums(each)[traced] for each in reader.weights(*box)]
     totals = np.column_stack((components.pixels[traced], *sums))
-    numbers = np.full(len(components.values), -1, np.int64)
+    numbers = np.full(len(components.values), NONE, np.int64)
     numbers[traced] = np.arange(len(traced))
     return Parts(components.values[traced], totals, shapes), numbers[components.labels]

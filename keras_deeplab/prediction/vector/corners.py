@@ -60,7 +60,8 @@ def find_corners(around: np.ndarray, labels: np.ndarray, *, limit: int, all_node
     pixels = [around[y + row, x + column] for row in (0, 1) for column in (0, 1)]
     in_row = {pair: pixels[pair] == pixels[pair + 1] for pair in (0, 2)}
     in_column = {pair: pixels[pair] == pixels[pair + 2] for pair in (0, 1)}
-    diagonal = [pixels[0] == pixels[3], pixels[1] == pixels[2]]
+    falling, rising = pixels[0] == pixels[3], pixels[1] == pixels[2]
+    diagonal = (falling, rising, rising, falling)
     is_node = np.ones(len(x), bool)
     if not all_nodes:
         is_node = (x == 0) | (x == width) | (y == 0) | (y == height)
@@ -72,7 +73,7 @@ def find_corners(around: np.ndarray, labels: np.ndarray, *, limit: int, all_node
         rows, columns = y[at] + (pixel >> 1) - 1, x[at] + (pixel & 1) - 1
         kinds = np.full(len(at), kind, np.uint8)
         if saddles:
-            kinds[diagonal[pixel in (1, 2)][at]] |= DIAGONAL
+            kinds[diagonal[pixel][at]] |= DIAGONAL
         parts.append(Corners(x[at], y[at], labels[rows, columns], kinds))
 
     for p in range(4):
