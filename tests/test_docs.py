@@ -19,6 +19,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLS = ("pip install ",)  # the two commands that .ci/run runs
 OF_DATA = ("data.md", "datasets.md")  # pages on which the network does not matter
+# Pages that train, export or predict scenes with real networks.
+LONG = {"convert", "distribute", "evaluate", "export", "own-labels", "qgis", "scenes", "train"}
 
 
 def snippets(page):
@@ -26,6 +28,10 @@ def snippets(page):
     found = re.findall(r"```(python|bash)\n(.*?)```", page.read_text(), re.DOTALL)
     assert found
     return [(language, code) for language, code in found if not code.startswith(INSTALLS)]
+
+
+def page_case(page):
+    return pytest.param(page, id=page.name, marks=pytest.mark.long if page.stem in LONG else ())
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def crop(path):
         picture.crop((0, 0, 160, 128)).save(path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page_case(page) for page in PAGES])
 def test_snippets_run(page, folder, request):
     """In this process, which starts TensorFlow once; on parts of the images, with few steps."""
     if page.name in OF_DATA:

@@ -38,6 +38,7 @@ def last(folder):
     return arrays(folder / "last.weights.h5")
 
 
+@pytest.mark.long
 def test_a_run_keeps_what_auto_chose(labelled_folder, tmp_path, tiny_networks, flags, monkeypatch):
     cut, again, other = (tmp_path / name for name in ("cut", "again", "other"))
     save = RunFolder.save

@@ -120,6 +120,7 @@ for offset in (0, 300):  # the second is 100 to 300 times the standard deviation
 """
 
 
+@pytest.mark.long
 def test_replicas_share_the_statistics_of_the_global_batch():
     """Outputs, gradients and moving statistics, also where the mean hides the variance.
 

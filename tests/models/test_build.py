@@ -122,6 +122,7 @@ def test_logits_are_float32_under_mixed_precision(model):
     np.testing.assert_allclose(logits, np.asarray(model(image, training=False)), atol=0.15)
 
 
+@pytest.mark.long
 def test_keras_file_loads_in_safe_mode_in_a_new_process(model, tmp_path):
     image = golden.make_image_u8("saving", 64, 64)[np.newaxis]
     model.save(tmp_path / "model.keras")

@@ -33,11 +33,15 @@ def expected_loss(model, training=False):
 
 
 @pytest.mark.parametrize(
-    ("loss", "activation"),
-    [(FROM_LOGITS, None), ([FROM_LOGITS], None), (BY_NAME, "softmax"), ("crossentropy", "softmax")],
+    ("loss", "same_loss", "activation"),
+    [(FROM_LOGITS, [FROM_LOGITS], None), (BY_NAME, "crossentropy", "softmax")],
 )
-def test_losses_of_both_heads_and_metrics_of_the_main_one(loss, activation):
+def test_losses_of_both_heads_and_metrics_of_the_main_one(loss, same_loss, activation):
     model = golden_model(18, output_stride=16, aux_head=True, dropout=0.0, activation=activation)
+    model.compile("sgd", same_loss)
+    assert model.evaluate(IMAGES, LABELS, verbose=0) == pytest.approx(
+        expected_loss(model), rel=1e-4
+    )
     iou = keras.metrics.MeanIoU(6, sparse_y_pred=False, name="iou")
     model.compile(keras.optimizers.SGD(0.01), loss, metrics=["accuracy", iou])
     scores = model.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)

@@ -7,6 +7,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 from reference import golden, golden_model
 
 import keras_deeplab as kd
@@ -29,6 +30,7 @@ np.savez("outputs.npz", **outputs)
 """
 
 
+@pytest.mark.long
 def test_channels_first_in_keras_json_changes_nothing(tmp_path):
     model = golden_model(18, aux_head=True)
     model.save(tmp_path / "model.keras")

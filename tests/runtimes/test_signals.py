@@ -1,5 +1,6 @@
 """Signals after a runtime was used: Ctrl-C and SIGTERM reach Python's handlers."""
 
+import pytest
 from runtimes.runtime_cases import NAMES, run_python
 
 AFTER = """
@@ -28,6 +29,7 @@ print("handled")
 """
 
 
+@pytest.mark.long
 def test_handlers_run_on_the_stack_they_had():
     """A small one in its place overflows where registers are many: a segmentation fault."""
     for name in NAMES:

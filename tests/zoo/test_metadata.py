@@ -139,6 +139,7 @@ def test_other_options_change_the_record():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "first",
     [

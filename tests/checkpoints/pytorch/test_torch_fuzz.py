@@ -162,6 +162,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 def test_damaged_files_are_read_or_refused(folder):
     outcomes = fuzz(folder, 750, derandomize=True)
     assert outcomes["read"] > 100 and outcomes["refused"] > 750

@@ -102,6 +102,7 @@ def test_other_bands_and_floats():
         assert set(np.unique(new_label)) <= {1, 255}
 
 
+@pytest.mark.long
 def test_keras_cv_is_imported_for_strong_only_and_quietly():
     code = """if True:
         import sys, numpy as np

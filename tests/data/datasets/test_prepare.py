@@ -76,6 +76,7 @@ def test_classes_are_those_of_the_zoo(name):
     assert [tuple(c["rgb"]) for c in entry["classes"]] == list(table.palette)
 
 
+@pytest.mark.long
 def test_tfds_knows_the_names_after_the_import(tmp_path):
     write_vaihingen(tmp_path / "manual")
     code = (

@@ -123,6 +123,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.long
 def test_a_huge_image_is_never_read_whole(tmp_path):
     """Its pixels are 1.2 GB and its mask 0.4 GB; checking all labels and 64 windows takes less."""
     profile = {

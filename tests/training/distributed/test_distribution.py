@@ -26,6 +26,8 @@ from keras_deeplab.training.distributed.strategies import (
     worker_share,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

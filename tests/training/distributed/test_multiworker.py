@@ -11,6 +11,8 @@ from recipe_steps import OF_WORKERS, arrays_of, assert_same_steps, steps
 from keras_deeplab.training.distributed.strategies import check_cluster
 from keras_deeplab.training.distributed.workers import environments
 
+pytestmark = pytest.mark.long
+
 
 def start_workers(script, *arguments):
     return [

@@ -11,6 +11,8 @@ import keras_deeplab as kd
 from keras_deeplab.training.losses import PIXEL_LOSSES, REGION_LOSSES
 from keras_deeplab.training.recipe import CHOICES
 
+pytestmark = pytest.mark.long
+
 OF_THE_DATA = {"crop", "base_size", "scale_range", "rotate", "augmentation", "seed"}
 OF_THE_LOOP = {"patience"}
 

@@ -112,6 +112,7 @@ def arrays(path):
     return found
 
 
+@pytest.mark.long
 def test_a_run_that_ends_again_and_again_resumes_bit_for_bit(whole, tmp_path):
     with pytest.raises(Failure):
         run(tmp_path, callbacks=[At(3, fail)])
@@ -275,6 +276,7 @@ def test_a_run_that_could_not_save_leaves_no_record_to_the_next(tmp_path, monkey
     run(tmp_path, recipe=other, resume=True)
 
 
+@pytest.mark.long
 def test_what_a_run_froze_stays_frozen(tmp_path):
     """Also when it is resumed with other weights: those of the fresh norm are trained by then."""
     recipe = kd.Recipe(**{**PLAIN, "steps": 6}, optimizer="adamw", freeze_batch_norm=True)
