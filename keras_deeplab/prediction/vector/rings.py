@@ -33,27 +33,100 @@ def trace_polygons(
     Returns:
         Components, ascending; and the `shapely` polygon of each, in columns and rows.
     """
-    import shapely
-
     if not len(corners.x):
         return np.zeros(0, np.int64), np.zeros(0, object)
-    following = _following(corners)
+    saddles = np.flatnonzero(corners.kind & DIAGONAL)
+    x, y = corners.x + float(origin[0]), corners.y + float(origin[1])
+    return _assemble(x, y, corners.component, _following(corners), saddles)
+
+
+def join_polygons(polygons: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Joins the polygons of each group, which share whole edges and do not overlap.
+
+    Args:
+        polygons: `shapely` polygons.
+        group: Group of each, all numbers from 0 on.
+
+    Returns:
+        The polygon of each group. Points remain where shared edges ended.
+    """
+    import shapely
+
+    # An edge is known by its start. Shared ones go, each with its opposite.
+    polygons = shapely.orient_polygons(polygons, exterior_cw=True)  # on the screen the other way
+    _, points, (offsets, of_polygons) = shapely.to_ragged_array(polygons)
+    at, after = _edges(offsets)
+    x, y = points[at].T
+    group = np.repeat(np.repeat(group, np.diff(of_polygons)), np.diff(offsets) - 1)
+    start = _numbered(group, y, x)
+    end = start[after]
+    key = np.minimum(start, end) * len(start) + np.maximum(start, end)
+    order = np.argsort(key)
+    shared = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    kept = np.ones(len(key), bool)
+    kept[order[shared]] = kept[order[shared + 1]] = False
+    x, y, group, start, end = (each[kept] for each in (x, y, group, start, end))
+    # Where a polygon touches itself, any of the edges that go on will do: `_split` sees to it.
+    following = np.empty(len(start), np.int64)
+    following[np.argsort(end)] = np.argsort(start)
+    touching = np.flatnonzero((np.bincount(start) > 1)[start])
+    return _assemble(x, y, group, following, touching)[1]
+
+
+def _edges(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The edges of closed rings.
+
+    Args:
+        offsets: Offsets of the rings among the points, as GeoArrow has them.
+
+    Returns:
+        Index of the first point of each edge, and number of the next edge of its ring.
+    """
+    is_end = np.zeros(offsets[-1], bool)
+    is_end[offsets[1:] - 1] = True
+    after = np.arange(1, len(is_end) - len(offsets) + 2)
+    starts = offsets - np.arange(len(offsets))
+    after[starts[1:] - 1] = starts[:-1]
+    return np.flatnonzero(~is_end), after
+
+
+def _numbered(*columns: np.ndarray) -> np.ndarray:
+    """A number for each row, the same for rows that are equal."""
+    order = np.lexsort(columns)
+    differs = np.logical_or.reduce([each[order[1:]] != each[order[:-1]] for each in columns])
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(np.append(0, differs))
+    return numbers
+
+
+def _assemble(
+    x: np.ndarray, y: np.ndarray, group: np.ndarray, following: np.ndarray, touching: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Groups, ascending, and the polygon of each, from points and the next one of each.
+
+    Args:
+        x: Columns.
+        y: Rows.
+        group: Polygon that each point belongs to.
+        following: Index of the next point; exteriors are counter-clockwise on the screen.
+        touching: Indices of the points at which a polygon may touch itself.
+    """
+    import shapely
+
     ring = _cycles(following)
-    following, ring = _split(corners, following, ring)
+    following, ring = _split(x, y, following, ring, touching)
     first = np.zeros(ring.max() + 1, np.int64)
     first[ring[::-1]] = np.arange(len(ring))[::-1]
-    x, y = corners.x.astype(np.float64), corners.y.astype(np.float64)
     areas = np.bincount(ring, y * x[following] - x * y[following])  # twice; y points down
     is_hole = areas < 0
-    order = np.lexsort((first, is_hole, corners.component[first]))
+    order = np.lexsort((first, is_hole, group[first]))
     along = _in_order(following, first[order])
-    sizes = np.bincount(ring)[order]
-    points, offsets = _close_rings(np.column_stack((x[along], y[along])) + origin, sizes)
+    points, offsets = _close_rings(np.column_stack((x, y))[along], np.bincount(ring)[order])
     exteriors = np.flatnonzero(~is_hole[order])
     polygons = shapely.from_ragged_array(
         shapely.GeometryType.POLYGON, points, (offsets, np.append(exteriors, len(order)))
     )
-    return corners.component[first[order[exteriors]]], polygons
+    return group[first[order[exteriors]]], polygons
 
 
 def _following(corners: Corners) -> np.ndarray:
@@ -87,17 +160,16 @@ def _cycles(following: np.ndarray) -> np.ndarray:
 
 
 def _split(
-    corners: Corners, following: np.ndarray, ring: np.ndarray
+    x: np.ndarray, y: np.ndarray, following: np.ndarray, ring: np.ndarray, touching: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits each ring that touches itself into rings that do not."""
-    saddles = np.flatnonzero(corners.kind & DIAGONAL)
-    keys = np.stack((corners.y[saddles], corners.x[saddles], ring[saddles]))
+    keys = np.stack((x[touching], y[touching], ring[touching]))
     order = np.lexsort(keys)
     keys = keys[:, order]
     twice = np.flatnonzero((keys[:, 1:] == keys[:, :-1]).all(axis=0))
     if not len(twice):
         return following, ring
-    one, other = saddles[order[twice]], saddles[order[twice + 1]]
+    one, other = touching[order[twice]], touching[order[twice + 1]]
     following = following.copy()
     following[one], following[other] = following[other], following[one]
     changed = np.zeros(ring.max() + 1, bool)
@@ -148,14 +220,13 @@ def without_straight_points(polygons: np.ndarray) -> np.ndarray:
     if not len(polygons):
         return polygons
     kind, points, (offsets, of_polygons) = shapely.to_ragged_array(polygons)
-    is_end = np.zeros(len(points), bool)
-    is_end[offsets[1:] - 1] = True
-    at = np.flatnonzero(~is_end)
-    before = at - 1
-    starts = offsets[:-1] - np.arange(len(offsets) - 1)  # positions in `at`
-    before[starts] = offsets[1:] - 2
-    arriving, leaving = points[at] - points[before], points[at + 1] - points[at]
+    at, after = _edges(offsets)
+    before = np.empty_like(after)
+    before[after] = np.arange(len(after))
+    points = points[at]
+    arriving, leaving = points - points[before], points[after] - points
     turns = arriving[:, 0] * leaving[:, 1] != arriving[:, 1] * leaving[:, 0]
+    starts = offsets[:-1] - np.arange(len(offsets) - 1)
     sizes = np.add.reduceat(turns, starts, dtype=np.int64)
-    points, offsets = _close_rings(points[at[turns]], sizes)
+    points, offsets = _close_rings(points[turns], sizes)
     return shapely.from_ragged_array(kind, points, (offsets, of_polygons))

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_deeplab.prediction.vector.components import connected
 from keras_deeplab.prediction.vector.parts import NO_PARTS, Parts, join_parts
-from keras_deeplab.prediction.vector.rings import without_straight_points
+from keras_deeplab.prediction.vector.rings import join_polygons, without_straight_points
 
 NONE = -1  # instead of the number of a part
 
@@ -86,12 +86,13 @@ class Seams:
 
     def _united(self, pieces: list[list]) -> np.ndarray:
         """The polygons of these pieces."""
-        import shapely
-
-        shapes = np.zeros(len(pieces), object)
-        for index, of_polygon in enumerate(pieces):
-            whole = len(of_polygon) == 1
-            shapes[index] = of_polygon[0] if whole else shapely.coverage_union_all(of_polygon)
+        counts = np.array([len(each) for each in pieces], np.int64)
+        shapes = np.array([each[0] for each in pieces], object)
+        several = np.flatnonzero(counts > 1)
+        if len(several):
+            group = np.repeat(np.arange(len(several)), counts[several])
+            parts = [piece for index in several for piece in pieces[index]]
+            shapes[several] = join_polygons(np.array(parts, object), group)
         return without_straight_points(shapes) if self._straighten else shapes
 
 
