@@ -165,6 +165,8 @@ def predict_picture(
 
     if len(images) > 1:
         raise click.UsageError("Several images need --output map.tif or a folder.")
+    if options["vector"]:
+        raise click.UsageError("--vector is for maps: choose --output map.tif.")
     image, mask = pathlib.Path(images[0]), options["mask"]
     if not image.is_file():
         raise InputError(f"{image} does not exist.")
