@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import logging
 import pathlib
 
 import click
@@ -20,9 +18,14 @@ from keras_deeplab.commands.evaluation_options import (
     view_options,
 )
 from keras_deeplab.commands.group import Command
-from keras_deeplab.commands.scene_options import is_map, scene_options, scene_targets
-
-logger = logging.getLogger("keras_deeplab")
+from keras_deeplab.commands.scene_options import (
+    is_map,
+    is_one_map,
+    map_options,
+    scene_files,
+    scene_options,
+    warn_of_other_channels,
+)
 
 
 @click.command("predict", cls=Command)
@@ -63,97 +66,79 @@ def command(
     --output picture.png  the image, its classes over it, a legend
     --output map.tif      a georeferenced map of a scene of any size; several
                           IMAGEs of one grid become one map
-    --output folder       a map of each IMAGE
+    --output folder       a map of each IMAGE, and manifest.jsonl: the next call
+                          makes only what is missing or changed
     --mask mask.png       the class indices of a picture
 
-    Bands and value range are those that the model was trained on, unless you give others. Pixels
-    without data (nodata, mask, alpha) get no class and do not count.
+    An IMAGE that is a folder means the rasters in it. Bands and value range are those that the
+    model was trained on, unless you give others. Pixels without data (nodata, mask, alpha) get no
+    class and do not count.
     """
     from keras_deeplab.commands.startup import silence_tensorflow
 
     silence_tensorflow()  # it is not even imported where a converted model is in the cache
-    from keras_deeplab._internal.files import atomic_write, write_json
-    from keras_deeplab.commands.areas import print_areas, print_polygons
+    from keras_deeplab._internal.files import write_json
+    from keras_deeplab.commands.areas import print_summary, write_areas
+    from keras_deeplab.commands.map_folder import predict_folder
 
+    if options["dry_run"] and (json_file or csv_file):
+        raise click.UsageError("--dry-run writes nothing: leave out --json and --csv.")
     told = click.get_current_context().get_parameter_source("precision")
     if options["protocol"] and told is ParameterSource.DEFAULT:
         options["precision"] = "float32"  # as published
-    if is_map(output):
-        summaries = predict_maps(images, model, output, options)
+    complete = True
+    if is_map(output) and not is_one_map(output):
+        summaries, complete = predict_folder(scene_files(images), model, output, options)
+        record = summaries
     else:
-        summaries = {images[0]: predict_picture(images, model, output, options)}
-    for image, summary in summaries.items():
-        print_areas(summary, title=image if len(summaries) > 1 else None)
-        if "polygons" in summary:
-            print_polygons(summary["polygons"])
-        if summary.get("bad_pixels"):
-            click.echo(f"{summary['bad_pixels']:,} pixels of {image} could not be read.", err=True)
+        predict = predict_map if is_map(output) else predict_picture
+        image, record = predict(images, model, output, options)
+        print_summary(image, record)
+        summaries = {image: record}
     if json_file:
-        write_json(json_file, summaries if len(summaries) > 1 else next(iter(summaries.values())))
+        write_json(json_file, record)
     if csv_file:
-        with atomic_write(csv_file) as path, open(path, "w", newline="", encoding="utf-8") as file:
-            rows = [
-                {"image": image, **row}
-                for image, summary in summaries.items()
-                for row in summary["classes"]
-            ]
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        write_areas(csv_file, summaries)
+    if not complete:
+        click.get_current_context().exit(1)
 
 
-def predict_maps(
+def predict_map(
     images: tuple[str, ...], model: str, output: pathlib.Path, options: dict
-) -> dict[str, dict]:
-    """Writes georeferenced maps; returns the summary of each by its image."""
-    from keras_deeplab.prediction.protocols import choose_protocol
+) -> tuple[str, dict]:
+    """Writes the georeferenced map of one or several scenes; returns their name and its summary."""
     from keras_deeplab.prediction.raster.scenes import open_checked, predict_raster
     from keras_deeplab.prediction.vector.target import check_polygons
 
-    if options["mask"]:
-        raise click.UsageError("--mask is for pictures; a map holds the class indices itself.")
-    if options["stride"]:
-        raise click.UsageError("--stride is for pictures; windows of a map have an --overlap.")
-    metadata = model_metadata(model)
-    targets = scene_targets(images, output, options)
-    form = image_format(options)
-    views = choose_protocol(**chosen_views({**options, "window": None}, options["protocol"]))
-    maps = (options["confidence"], options["probabilities"])
-    for sources, target in targets:  # an error in the last scene is known before the first one
-        with open_checked(
-            sources, (target, *maps), metadata, form, nodata=options["nodata"]
-        ) as scene:
-            if options["vector"]:
-                check_polygons(options["vector"], scene.grid)
-        warn_of_other_channels(sources[0], form.completed(metadata.form), metadata)
-    predictor = compile_chosen(model, options)
-    return {
-        " ".join(sources): predict_raster(
-            predictor,
-            sources,
-            target,
-            bands=form.bands,
-            value_range=form.value_range,
-            nodata=options["nodata"],
-            resolution=options["resolution"],
-            window=options["window"],
-            overlap=options["overlap"],
-            protocol=views,
-            confidence=options["confidence"],
-            probabilities=options["probabilities"],
-            probabilities_dtype=options["probabilities_dtype"],
-            vector=options["vector"],
-            on_bad_block=options["on_bad_block"],
-        )
-        for sources, target in targets
-    }
+    if options["dry_run"] or options["retry_failed"]:
+        raise click.UsageError("--dry-run and --retry-failed are for a folder: --output maps.")
+    scenes, chosen = scene_files(images), map_options(options)
+    metadata, form = model_metadata(model), image_format(options)
+    maps = (output, options["confidence"], options["probabilities"])
+    place = {name: chosen[name] for name in ("nodata", "aoi", "aoi_layer")}
+    with open_checked(
+        scenes, maps, metadata, form, **place
+    ) as scene:  # before the model is compiled
+        if options["vector"]:
+            check_polygons(options["vector"], scene.grid)
+    warn_of_other_channels(scenes[0], form.completed(metadata.form), metadata)
+    summary = predict_raster(
+        compile_chosen(model, options),
+        scenes,
+        output,
+        confidence=options["confidence"],
+        probabilities=options["probabilities"],
+        probabilities_dtype=options["probabilities_dtype"],
+        vector=options["vector"],
+        **chosen,
+    )
+    return " ".join(scenes), summary
 
 
 def predict_picture(
     images: tuple[str, ...], model: str, output: pathlib.Path | None, options: dict
-) -> dict:
-    """Writes picture and mask of an image that fits into memory; returns its summary."""
-
+) -> tuple[str, dict]:
+    """Writes picture and mask of an image that fits into memory; returns its name and summary."""
     from keras_deeplab._internal.files import atomic_write
     from keras_deeplab.commands.areas import picture_summary
     from keras_deeplab.data.class_table import IGNORE_INDEX
@@ -163,10 +148,12 @@ def predict_picture(
     from keras_deeplab.prediction.protocols import choose_protocol
     from keras_deeplab.prediction.views import image_labels
 
-    if len(images) > 1:
+    if len(images) > 1 or pathlib.Path(images[0]).is_dir():
         raise click.UsageError("Several images need --output map.tif or a folder.")
-    if options["vector"]:
-        raise click.UsageError("--vector is for maps: choose --output map.tif.")
+    if options["aoi"] or options["vector"] or options["dry_run"] or options["retry_failed"]:
+        raise click.UsageError(
+            "--aoi, --vector, --dry-run and --retry-failed are for maps, not pictures."
+        )
     image, mask = pathlib.Path(images[0]), options["mask"]
     if not image.is_file():
         raise InputError(f"{image} does not exist.")
@@ -188,22 +175,7 @@ def predict_picture(
             overlay(pixels, labels, trained.classes).save(path)
     if mask:
         write_class_map(mask, labels, trained.classes, like=image)
-    return picture_summary(labels, trained.classes)
-
-
-def warn_of_other_channels(image: str | pathlib.Path, form, trained) -> None:
-    """Warns where the bands of a file mean something else than the model's channels."""
-    from keras_deeplab.data.files.ground import describe_ground
-
-    channels = describe_ground([image], form).channels
-    if None not in (channels, trained.channels) and channels != trained.channels:
-        logger.warning(
-            "%s is read as %s, but the model was trained on %s. Choose other bands with --bands if "
-            "the file has them.",
-            image,
-            ", ".join(channels),
-            ", ".join(trained.channels),
-        )
+    return images[0], picture_summary(labels, trained.classes)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import typing
+from collections.abc import Mapping
 
+import click
 import numpy as np
 
+from keras_deeplab._internal.files import StrPath, atomic_write
 from keras_deeplab.data.class_table import ClassTable
 
 
@@ -21,6 +25,31 @@ def picture_summary(labels: np.ndarray, classes: ClassTable) -> dict[str, typing
         "height": labels.shape[0],
         "width": labels.shape[1],
     }
+
+
+def print_summary(image: str, summary: dict[str, typing.Any], *, title: bool = False) -> None:
+    """Prints the areas and polygons of an image, and how much of it could not be read.
+
+    Args:
+        image: Its name.
+        summary: What `predict_raster` or `picture_summary` returned.
+        title: Whether to print the name, where there are several images.
+    """
+    print_areas(summary, title=image if title else None)
+    if "polygons" in summary:
+        print_polygons(summary["polygons"])
+    if summary.get("bad_pixels"):
+        click.echo(f"{summary['bad_pixels']:,} pixels of {image} could not be read.", err=True)
+
+
+def write_areas(path: StrPath, summaries: Mapping[str, dict[str, typing.Any]]) -> None:
+    """Writes the areas of images as CSV: a row for each class of each image."""
+    fields = ["image", "name", "pixels", "share", "hectares"]
+    with atomic_write(path) as new, open(new, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        for image, summary in summaries.items():
+            writer.writerows({"image": image, **row} for row in summary["classes"])
 
 
 def print_areas(summary: dict[str, typing.Any], *, title: str | None = None) -> None:

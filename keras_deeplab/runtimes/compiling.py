@@ -89,6 +89,8 @@ def compile_for_inference(
     else:
         _, precision = _possible(os.fspath(model), own, runtime, precision)
         predictor = exported_predictor(model, own, precision)
+    if isinstance(model, (str, os.PathLike)):
+        predictor.source = os.fspath(model)
     if tile is not None:
         predictor.compile((tile, tile))
     return predictor

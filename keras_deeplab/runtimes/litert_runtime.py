@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import tempfile
 import threading
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.stderr import capture_stderr
+from keras_deeplab.runtimes.threads import processors, told_threads
 
 if typing.TYPE_CHECKING:
     import keras
@@ -105,17 +105,10 @@ def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> E
     return logits
 
 
-def _processors() -> int:
-    """Number of processors of this process; those of the machine where the system does not tell."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _interpreter(path: pathlib.Path) -> typing.Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        return Interpreter(str(path), num_threads=_processors())
+        return Interpreter(str(path), num_threads=told_threads() or processors())
     except ValueError as error:
         raise InputError(f"{path} cannot be read as a LiteRT model: {error}") from error

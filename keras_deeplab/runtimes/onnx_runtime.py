@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.runtimes.tensor_form import NATIVE, TensorForm
+from keras_deeplab.runtimes.threads import told_threads
 
 if typing.TYPE_CHECKING:
     import keras
@@ -95,7 +96,9 @@ def _session(path: pathlib.Path) -> typing.Any:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # official builds for Windows send some
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = told_threads() or 0  # 0: all
     try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of classes that onnxruntime does not export
         raise InputError(f"{path} cannot be read as an ONNX model: {error}") from error

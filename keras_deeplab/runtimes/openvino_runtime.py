@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.signal_stack import same_signal_stack
+from keras_deeplab.runtimes.threads import told_threads
 
 if typing.TYPE_CHECKING:
     import keras
@@ -119,7 +120,13 @@ def compile_file(path: pathlib.Path, size: tuple[int, int], precision: str) -> E
     shape = model.input().partial_shape
     shape[1], shape[2] = size
     model.reshape(shape)
-    options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+    options: dict[str, typing.Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    threads = told_threads()
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
     compiled = import_openvino().compile_model(model, "CPU", options)
     lock = threading.Lock()  # its buffers belong to one call at a time
 

@@ -78,6 +78,8 @@ class Predictor:
         metadata: `ModelMetadata`; `None` where it is unknown.
         weights_sha256: Function that returns the SHA-256 of the weights: of their file, or of the
             arrays of a Keras model. `None` where there are no weights.
+        source: Name or path that `compile_for_inference` makes the same predictor of in another
+            process; `None` where it was made of a Keras model.
 
     Raises:
         ValueError: When images do not fit the model.
@@ -95,6 +97,7 @@ class Predictor:
         self.runtime = runtime
         self.precision = precision
         self.weights_sha256 = weights_sha256
+        self.source: str | None = None
         self._compile_size = compile_size
         self._engines: collections.OrderedDict[tuple[int, int], Engine] = collections.OrderedDict()
         self._lock = threading.Lock()

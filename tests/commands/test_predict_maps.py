@@ -148,15 +148,6 @@ def test_mistakes_are_known_before_any_work(tmp_path, toy, monkeypatch, options,
     assert "Traceback" not in result.output and sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_last_scene_is_checked_before_the_first_is_predicted(tmp_path, toy):
-    write_raster(tmp_path / "first.tif", picture(64, 64, 3))
-    write_raster(tmp_path / "last.tif", picture(64, 64, 3).astype("uint16"))
-    scenes = (tmp_path / "first.tif", tmp_path / "last.tif")
-    result = predict(*scenes, "--output", tmp_path / "maps", check=False)
-    assert result.exit_code == 1 and "last.tif is uint16" in result.output
-    assert not (tmp_path / "maps").exists()
-
-
 def test_other_grids_are_refused_in_one_line(tmp_path, toy):
     write_raster(tmp_path / "a.tif", picture(64, 64, 3))
     write_raster(tmp_path / "b.tif", picture(64, 64, 3), crs="EPSG:32639")

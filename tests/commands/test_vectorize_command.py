@@ -93,7 +93,7 @@ def test_it_needs_no_tensorflow(scene):
         (("--vector", "none/map.geojson"), "no place on the ground"),
         (("--vector", "points.gpkg"), "ground control points"),
         (("--output", "maps", "--vector", "map.gpkg"), "--vector is for one map"),
-        (("--output", "map.png", "--vector", "map.gpkg"), "--vector is for maps"),
+        (("--output", "map.png", "--vector", "map.gpkg"), "are for maps, not pictures"),
     ],
 )
 def test_mistakes_are_known_before_any_work(scene, monkeypatch, options, words):

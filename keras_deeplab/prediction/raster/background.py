@@ -18,34 +18,28 @@ def in_background(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]
 
     Args:
         items: Iterable; an error that it raises is raised where the item is used.
-        depth: Items that may wait.
+        depth: Items that are computed ahead at most, with the one that is being computed.
 
     Yields:
         Iterator over the same items. The thread ends with the `with` block, also early.
     """
-    waiting: queue.Queue = queue.Queue(depth)
+    waiting: queue.SimpleQueue = queue.SimpleQueue()
+    room = threading.Semaphore(depth)
     stopped = threading.Event()
 
-    def put(item: object) -> None:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                waiting.put(item, timeout=0.1)
-                return
-
     def work() -> None:
+        iterator = iter(items)
         try:
-            for item in items:
-                put(item)
-                if stopped.is_set():
-                    return
-            put(_END)
+            while room.acquire() and not stopped.is_set():
+                waiting.put(next(iterator, _END))
         except BaseException as error:
-            put(error)
+            waiting.put(error)
 
     def taken() -> Iterator[Item]:
         while (item := waiting.get()) is not _END:
             if isinstance(item, BaseException):
                 raise item
+            room.release()
             yield item
 
     thread = threading.Thread(target=work, daemon=True)
@@ -54,4 +48,5 @@ def in_background(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]
         yield taken()
     finally:
         stopped.set()
+        room.release()
         thread.join()

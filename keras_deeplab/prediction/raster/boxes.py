@@ -20,6 +20,25 @@ class Box(typing.NamedTuple):
     right: float
 
 
+class Part(typing.NamedTuple):
+    """A part of a scene of whole pixels: rows and columns from the first to before the last."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def box(self) -> Box:
+        """The part as a `Box`."""
+        return Box(*self)
+
+
 def box_of(window: Window) -> Box:
     """The `Box` of a window."""
     return Box(

@@ -39,6 +39,13 @@ class ClassAreas:
                     )
                     self.square_metres += counts * (area / cell.size)
 
+    def add_counts(
+        self, pixels: typing.Sequence[int], square_metres: typing.Sequence[float]
+    ) -> None:
+        """Adds what was counted elsewhere."""
+        self.pixels += np.asarray(pixels, np.int64)
+        self.square_metres += np.asarray(square_metres)
+
     def record(self, names: typing.Sequence[str]) -> list[dict[str, typing.Any]]:
         """A dict for each class: `name`, `pixels`, `share`, and `hectares` or `None`."""
         total = max(int(self.pixels.sum()), 1)

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import time
 import typing
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-import tqdm
-
-from keras_deeplab import __version__
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.files.images import RGB, ImageFormat
 from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.rasters import OPTIONS
 from keras_deeplab.prediction.protocols import Protocol, choose_protocol
-from keras_deeplab.prediction.raster.class_areas import ClassAreas
-from keras_deeplab.prediction.raster.maps import PROBABILITIES, Maps
+from keras_deeplab.prediction.raster.area_file import read_area
+from keras_deeplab.prediction.raster.bands import plan_bands
+from keras_deeplab.prediction.raster.layout import PROBABILITIES, Layout
+from keras_deeplab.prediction.raster.predicting import check_workers, predict_run
 from keras_deeplab.prediction.raster.resolution import MODEL, choose_scale
+from keras_deeplab.prediction.raster.run import Run, RunOptions
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
-from keras_deeplab.prediction.raster.scores import Plan, plan_windows, scene_scores
+from keras_deeplab.prediction.raster.scores import plan_windows
 from keras_deeplab.prediction.raster.targets import check_map_name
 from keras_deeplab.prediction.vector.target import check_polygons
 from keras_deeplab.prediction.vector.vectorizing import vectorize
-from keras_deeplab.prediction.views import image_probabilities, softmax
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 from keras_deeplab.zoo.metadata import ModelMetadata
 
@@ -36,7 +34,6 @@ if typing.TYPE_CHECKING:
     import keras
 
 WINDOW, OVERLAP = 512, 128
-CHUNK = 64  # rows of a map that are finished at a time
 
 
 def predict_raster(
@@ -56,6 +53,11 @@ def predict_raster(
     probabilities_dtype: str = "uint8",
     vector: StrPath | None = None,
     on_bad_block: str = "stop",
+    aoi: StrPath | None = None,
+    aoi_layer: str | None = None,
+    crop_to_aoi: bool = False,
+    workers: int = 1,
+    resume: bool = True,
     progress: bool = True,
 ) -> dict[str, typing.Any]:
     """Writes the class map of a georeferenced scene of any size, in bounded memory.
@@ -84,24 +86,39 @@ def predict_raster(
         vector: File of the polygons of the map, see `vectorize`.
         on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
             that part out.
+        aoi: Vector file with the area of interest: polygons in any CRS. Only pixels whose centres
+            are within are predicted and counted; the others of the map are 255.
+        aoi_layer: Name of its layer; needed where several have geometries.
+        crop_to_aoi: Whether the map is only as large as the area of interest. Its pixels are those
+            of the whole map.
+        workers: Processes that predict at the same time; they share the processors. More than one
+            need a predictor of `compile_for_inference` that was made of a name or a file.
+        resume: Whether to continue an interrupted run of the same model, scene and options; else
+            what it left is removed.
         progress: Whether to show a progress bar.
+
+    An interrupted run keeps what is finished in a folder next to the map (`.map.tif.parts`), which
+    the next run continues, even after SIGKILL. The map has the same bytes, whether its run was
+    interrupted or not.
 
     Returns:
         JSON-serialisable dict: `classes`, for each `name`, `pixels`, `share` and `hectares` on the
         ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be
-        read; `resolution_m` of the scene and `predicted_at_m`, or `None`; `height`, `width`,
-        `seconds`. With `vector` also `polygons`, what `vectorize` returns.
+        read; `outside_pixels` of the map, which are not in the area of interest; `resolution_m` of
+        the scene and `predicted_at_m`, or `None`; `height`, `width`, `seconds`.
+        With `vector` also `polygons`, what `vectorize` returns.
 
     Raises:
-        ValueError: When the scene does not fit the model, an option is invalid, or another process
-            writes the map.
+        ValueError: When the scene does not fit the model, an option is invalid, the area of
+            interest has no pixel of the scene, or another process writes the map.
         UnreadableFileError: When a file cannot be read.
+        ChildProcessError: When all workers died; names the last one with its part of the scene.
     """
     predictor = as_predictor(model)
     metadata = predictor.metadata
     if metadata is None:
         raise InputError("The model has no metadata: its classes and bands are unknown.")
-    form = ImageFormat(None if bands is None else tuple(bands), value_range)
+    count = check_workers(workers, predictor)
     views = choose_protocol(protocol)
     if on_bad_block not in ("stop", "nodata"):
         raise InputError(f"on_bad_block must be 'stop' or 'nodata', got {on_bad_block!r}.")
@@ -109,54 +126,94 @@ def predict_raster(
         raise InputError(
             f"probabilities_dtype must be 'uint8' or 'float16', got {probabilities_dtype!r}."
         )
-    with open_checked(
-        source,
-        (target, confidence, probabilities),
-        metadata,
-        form,
+    if crop_to_aoi and aoi is None:
+        raise InputError("crop_to_aoi needs an area of interest: aoi.")
+    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    maps = {"classes": target, "confidence": confidence, "probabilities": probabilities}
+    options = RunOptions(
+        sources=tuple(os.fspath(path) for path in paths),
+        targets={kind: os.fspath(path) for kind, path in maps.items() if path is not None},
+        protocol=views,
+        window=WINDOW if window is None else window,
+        overlap=OVERLAP if overlap is None else overlap,
+        bands=None if bands is None else tuple(bands),
+        value_range=value_range,
         nodata=nodata,
-        skip_bad=on_bad_block == "nodata",
-    ) as scene:
-        start = time.perf_counter()
+        resolution=resolution,
+        probabilities_dtype=probabilities_dtype,
+        on_bad_block=on_bad_block,
+        aoi=None if aoi is None else os.fspath(aoi),
+        aoi_layer=aoi_layer,
+        crop_to_aoi=crop_to_aoi,
+    )
+    start = time.perf_counter()
+    with open_run(predictor, options) as run:
         if vector is not None:
-            check_polygons(vector, scene.grid)
-        places = places_of(scene.grid)
-        scene_m = None if places is None else places.resolution_m
-        scale = choose_scale(scene_m, metadata.resolution_m, resolution)
-        plan = plan_windows(
-            scene.grid.height,
-            scene.grid.width,
-            scale=scale,
-            window=WINDOW if window is None else window,
-            overlap=OVERLAP if overlap is None else overlap,
-            classes=predictor.network.classes,
-        )
-        maps = Maps(
-            scene.grid, metadata.classes, target, confidence, probabilities, probabilities_dtype
-        )
-        areas = ClassAreas(predictor.network.classes, places)
-        with maps:
-            parts = _labelled(scene, predictor, views, plan, maps.has_probabilities, progress)
-            with contextlib.closing(parts):  # its threads end before the rasters are closed
-                for top, left, labels, scores in parts:
-                    maps.write(top, left, labels, scores)
-                    areas.add(labels, top, left)
-            maps.finish(areas.pixels, _tags(predictor, views, plan))
+            check_polygons(vector, run.layout.grid)
+        areas, bad_pixels = predict_run(run, workers=count, resume=resume, progress=progress)
         polygons = {}
         if vector is not None:
             found = vectorize(target, vector, confidence=confidence, progress=progress)
             polygons = {"polygons": found}
+        grid, scene_m = run.layout.grid, None if run.places is None else run.places.resolution_m
+        size = grid.height * grid.width
+        inside = size if run.scene.area is None else run.scene.area.pixels
         return {
             "classes": areas.record(metadata.classes.names),
-            "nodata_pixels": scene.grid.height * scene.grid.width - int(areas.pixels.sum()),
-            "bad_pixels": scene.bad_pixels,
+            "nodata_pixels": inside - int(areas.pixels.sum()),
+            "outside_pixels": size - inside,
+            "bad_pixels": bad_pixels,
             "resolution_m": scene_m,
-            "predicted_at_m": None if scene_m is None else scene_m * scale,
-            "height": scene.grid.height,
-            "width": scene.grid.width,
+            "predicted_at_m": None if scene_m is None else scene_m * run.scale,
+            "height": grid.height,
+            "width": grid.width,
             "seconds": time.perf_counter() - start,
             **polygons,
         }
+
+
+@contextlib.contextmanager
+def open_run(predictor: Predictor, options: RunOptions) -> Iterator[Run]:
+    """Opens the scene of a run, and plans it.
+
+    Raises:
+        ValueError: When the scene does not fit the model, or a target cannot be one.
+        UnreadableFileError: When a file cannot be opened.
+    """
+    metadata, classes = predictor.metadata, predictor.network.classes
+    if metadata is None:
+        raise InputError("The model has no metadata: its classes and bands are unknown.")
+    with open_checked(
+        options.sources,
+        tuple(options.targets.values()),
+        metadata,
+        ImageFormat(options.bands, options.value_range),
+        nodata=options.nodata,
+        skip_bad=options.on_bad_block == "nodata",
+        aoi=options.aoi,
+        aoi_layer=options.aoi_layer,
+    ) as scene:
+        grid = scene.grid
+        places = places_of(grid)
+        scene_m = None if places is None else places.resolution_m
+        scale = choose_scale(scene_m, metadata.resolution_m, options.resolution)
+        plan = plan_windows(
+            grid.height,
+            grid.width,
+            scale=scale,
+            window=options.window,
+            overlap=options.overlap,
+            classes=classes,
+        )
+        targets = {kind: pathlib.Path(path) for kind, path in options.targets.items()}
+        layout = Layout(grid, metadata.classes, targets, options.probabilities_dtype)
+        if options.crop_to_aoi:
+            part = scene.part
+            layout = dataclasses.replace(
+                layout, grid=grid.cropped(*part), top=part.top, left=part.left
+            )
+        planned = plan_bands(plan, scene.part)
+        yield Run(predictor, options, scene, places, scale, plan, planned, layout)
 
 
 @contextlib.contextmanager
@@ -168,6 +225,8 @@ def open_checked(
     *,
     nodata: float | None = None,
     skip_bad: bool = False,
+    aoi: StrPath | None = None,
+    aoi_layer: str | None = None,
 ) -> Iterator[Scene]:
     """Opens a scene that a model is to predict, when everything fits; nothing is written.
 
@@ -178,20 +237,18 @@ def open_checked(
         form: Bands and value range, where they are not those of the model.
         nodata: As of `predict_raster`.
         skip_bad: As of `open_scene`.
+        aoi: As of `predict_raster`.
+        aoi_layer: As of `predict_raster`.
 
     Raises:
-        ValueError: When the scene does not fit the model, or a target cannot be one.
+        ValueError: When the scene does not fit the model, a target cannot be one, or the area of
+            interest has no pixel of the scene.
         UnreadableFileError: When a file cannot be opened.
     """
     import rasterio
 
     paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    form = form.completed(metadata.form)
-    if form.channels != metadata.num_channels:
-        raise InputError(
-            f"The model takes {metadata.num_channels} channels ({metadata.channel_names}), but "
-            f"{form.channels} bands are to be read: {', '.join(map(str, form.bands or RGB))}."
-        )
+    form = complete_form(form, metadata)
     written = [pathlib.Path(path).resolve() for path in targets if path is not None]
     for path in written:
         check_map_name(path)
@@ -203,58 +260,22 @@ def open_checked(
     ):
         for path in scene.files.intersection(written):
             raise InputError(f"{path} is a file of the scene itself: choose another output.")
+        if aoi is not None:
+            name = " ".join(map(str, paths))
+            scene.area = read_area(aoi, scene.grid, scene=name, layer=aoi_layer)
         yield scene
 
 
-def _tags(predictor: Predictor, views: Protocol, plan: Plan) -> dict[str, str]:
-    digest = predictor.weights_sha256
-    return {
-        "KERAS_DEEPLAB_VERSION": __version__,
-        "KERAS_DEEPLAB_MODEL": predictor.network.name,
-        **({} if digest is None else {"KERAS_DEEPLAB_WEIGHTS_SHA256": digest()}),
-        "KERAS_DEEPLAB_RUNTIME": f"{predictor.runtime}, {predictor.precision}",
-        "KERAS_DEEPLAB_SCALES": ", ".join(f"{scale:g}" for scale in views.scales),
-        "KERAS_DEEPLAB_FLIP": str(views.flip),
-        "KERAS_DEEPLAB_WINDOW": f"{plan.rows.window}, overlap {plan.rows.overlap}",
-        "KERAS_DEEPLAB_SCENE_PIXELS_PER_PREDICTED_PIXEL": f"{plan.scale[0]:.6g}",
-    }
+def complete_form(form: ImageFormat, metadata: ModelMetadata) -> ImageFormat:
+    """The format of a scene, with what it leaves open as a model has it.
 
-
-def _labelled(
-    scene: Scene,
-    predictor: Predictor,
-    views: Protocol,
-    plan: Plan,
-    probabilities: bool,
-    progress: bool,
-) -> Generator[tuple[int, int, np.ndarray, np.ndarray], None, None]:
-    """First row, first column, class indices (255 without data) and scores, part by part.
-
-    The scores are probabilities where these are wanted.
+    Raises:
+        ValueError: When it has another number of bands than the model.
     """
-    plain = views.scales == (1.0,) and not views.flip
-    height, width = scene.grid.height, scene.grid.width
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        if plain:
-            return predictor(image[np.newaxis])[0]
-        return image_probabilities(predictor, image, views)[-1]
-
-    with tqdm.tqdm(
-        total=height * width,
-        unit="px",
-        unit_scale=True,  # 1.23G
-        disable=not progress,
-        leave=False,
-        smoothing=0.05,
-    ) as bar:
-        for left, right in plan.parts(width):
-            for first, scores in scene_scores(scene, predict, plan, (left, right)):
-                for row in range(0, len(scores), CHUNK):
-                    part = scores[row : row + CHUNK]
-                    top = first + row
-                    valid = scene.valid(top, left, part.shape[:2])
-                    labels = part.argmax(-1).astype(np.uint8)
-                    labels[~valid] = IGNORE_INDEX
-                    yield top, left, labels, softmax(part) if plain and probabilities else part
-                    bar.update(labels.size)
+    form = form.completed(metadata.form)
+    if form.channels != metadata.num_channels:
+        raise InputError(
+            f"The model takes {metadata.num_channels} channels ({metadata.channel_names}), but "
+            f"{form.channels} bands are to be read: {', '.join(map(str, form.bands or RGB))}."
+        )
+    return form

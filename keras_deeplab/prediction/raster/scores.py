@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_deeplab.models.inputs import MIN_SIZE
 from keras_deeplab.prediction.raster.background import in_background
-from keras_deeplab.prediction.raster.blending import Rows, blended_rows
+from keras_deeplab.prediction.raster.blending import Rows, blended_rows, window_rows
 from keras_deeplab.prediction.raster.boxes import Box
 from keras_deeplab.prediction.raster.resampling import positions, scene_rows
 from keras_deeplab.prediction.raster.scene import Scene
@@ -39,13 +39,13 @@ class Plan:
     scale: tuple[float, float]
     classes: int
 
-    def parts(self, width: int) -> Iterator[tuple[int, int]]:
-        """Columns of the scene that are predicted together: first, and after the last."""
+    def parts(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Columns of the scene from `first` to before `last` that are predicted together."""
         bytes_a_column = 4 * self.classes * 4 * self.rows.size * max(self.scale[0], 1)
         widest = int(MEMORY / bytes_a_column * self.scale[1])
         widest = max(widest // ALIGNMENT, 1) * ALIGNMENT
-        for left in range(0, width, widest):
-            yield left, min(left + widest, width)
+        for left in range(first, last, widest):
+            yield left, min(left + widest, last)
 
 
 def plan_windows(
@@ -62,7 +62,13 @@ def plan_windows(
 
 
 def scene_scores(
-    scene: Scene, predict: Predict, plan: Plan, part: tuple[int, int]
+    scene: Scene,
+    predict: Predict,
+    plan: Plan,
+    part: tuple[int, int],
+    *,
+    rows: tuple[int, int] | None = None,
+    last_window: int | None = None,
 ) -> Iterator[Rows]:
     """Scores of some columns of a scene.
 
@@ -71,16 +77,22 @@ def scene_scores(
         predict: Function from an image `(H, W, C)` to its scores `(H, W, classes)`.
         plan: `Plan` of the scene.
         part: The columns, first and after the last.
+        rows: Rows of the scene, first and after the last; all by default.
+        last_window: The row of windows that is the last to count in these rows.
 
     Yields:
         First row and scores `(rows, columns of the part, classes)` float32, from top to bottom.
-        Where windows have no valid pixel, they are 0.
+        Where windows have no valid pixel, they are 0. They do not depend on where the rows begin.
     """
+    rows = (0, scene.grid.height) if rows is None else rows
+    first = max(int(np.floor(positions(np.array([rows[0]]), plan.scale[0]))[0]), 0)
     ends = positions(np.array([part[0], part[1] - 1]), plan.scale[1])
     left = max(int(np.floor(ends[0])), 0)
     right = min(int(np.floor(ends[1])) + 2, plan.columns.length)
     order = [
-        (i, j) for i in range(len(plan.rows.starts)) for j in plan.columns.touching(left, right)
+        (i, j)
+        for i in window_rows(plan.rows, first, last_window)
+        for j in plan.columns.touching(left, right)
     ]
     with in_background(_images(scene, plan, order), AHEAD) as images:
 
@@ -88,15 +100,22 @@ def scene_scores(
             image = next(images)
             return None if image is None else _predict_padded(predict, image)
 
-        rows = blended_rows(plan.rows, plan.columns, scores, plan.classes, (left, right))
-        with in_background(rows, 1) as blended:
-            yield from scene_rows(blended, scene.grid.height, part, left, plan.scale)
+        blending = blended_rows(
+            *(plan.rows, plan.columns, scores, plan.classes, (left, right)),
+            first=first,
+            last_window=last_window,
+        )
+        with in_background(blending, 1) as blended:
+            yield from scene_rows(blended, rows, part, left, plan.scale)
 
 
 def _images(scene: Scene, plan: Plan, order: list[tuple[int, int]]) -> Iterator[np.ndarray | None]:
-    """The images of windows; `None` for those without a valid pixel."""
+    """The images of windows; `None` for those without a valid pixel to predict."""
     (vertical, horizontal), size = plan.scale, (plan.rows.size, plan.columns.size)
     for i, j in order:
+        if not scene.wanted(_counting_box(plan, i, j)):
+            yield None
+            continue
         top, left = plan.rows.starts[i], plan.columns.starts[j]
         box = Box(
             top * vertical,
@@ -106,6 +125,20 @@ def _images(scene: Scene, plan: Plan, order: list[tuple[int, int]]) -> Iterator[
         )
         image, valid = scene.read(box, size)
         yield image if valid.any() or _has_data(scene, box, size) else None
+
+
+def _counting_box(plan: Plan, i: int, j: int) -> Box:
+    """The pixels of the scene whose scores a window changes, by its indices."""
+    (top, bottom), (left, right) = plan.rows.counting(i), plan.columns.counting(j)
+    vertical, horizontal = plan.scale
+    # A pixel of the scene is interpolated between pixels of the prediction.
+    margin = 0 if plan.scale == (1.0, 1.0) else 1
+    return Box(
+        (top - margin) * vertical,
+        (bottom + margin) * vertical,
+        (left - margin) * horizontal,
+        (right + margin) * horizontal,
+    )
 
 
 def _has_data(scene: Scene, box: Box, size: tuple[int, int]) -> bool:

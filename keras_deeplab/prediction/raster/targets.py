@@ -25,15 +25,12 @@ def check_map_name(path: StrPath) -> None:
 
 
 @contextlib.contextmanager
-def scratch_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Context manager: a folder next to a file, for the one process that writes this file.
-
-    What a killed process left there is removed.
+def locked_target(target: pathlib.Path) -> Iterator[None]:
+    """Context manager: a file is written by this process alone; a killed one frees it.
 
     Raises:
         ValueError: When another process writes the file.
     """
-    folder = target.with_name(f".{target.name}.parts")
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
     try:
@@ -41,11 +38,8 @@ def scratch_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
     except filelock.Timeout:
         raise InputError(f"Another process is writing {target}.") from None
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(PermissionError):  # Windows: filelock removes it itself
             pathlib.Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
@@ -53,13 +47,15 @@ def scratch_folder(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def write_errors(target: pathlib.Path) -> Iterator[None]:
-    """Context manager: GDAL's errors of writing become an `OSError` that names the target."""
+    """Context manager: errors of writing become an `OSError` that names the target."""
     from rasterio._err import CPLE_BaseError  # of rasterio.shutil.copy; it has no public name
     from rasterio.errors import RasterioError
 
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        if type(error) is OSError and error.errno is None:  # it names the target
+            raise
         free = shutil.disk_usage(target.parent).free / 1e6
         raise OSError(
             f"{target} cannot be written ({error.__cause__ or error}). "

@@ -80,6 +80,11 @@ class Axis:
         distance = np.minimum(np.minimum(before, after), max(self.overlap - 2 * margin, 1))
         return np.maximum(distance, 0)
 
+    def counting(self, index: int) -> tuple[int, int]:
+        """The pixels at which a window counts: first, and after the last."""
+        counted = np.flatnonzero(self.weights[index])
+        return self.starts[index] + int(counted[0]), self.starts[index] + int(counted[-1]) + 1
+
     def touching(self, first: int, last: int) -> range:
         """Indices of the windows that count at one of the pixels from `first` to before `last`."""
         found = [

@@ -18,7 +18,7 @@ import numpy as np
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.places import Grid, apply_transform, places_of
-from keras_deeplab.prediction.raster.targets import scratch_folder
+from keras_deeplab.prediction.raster.targets import locked_target
 from keras_deeplab.prediction.vector.class_names import MapClass, listed_classes
 from keras_deeplab.prediction.vector.parts import AREA, CONFIDENCE, KNOWN, PIXELS, Parts
 from keras_deeplab.prediction.vector.style import add_geopackage_style, write_style
@@ -103,7 +103,7 @@ class PolygonFile:
             OSError: When the file cannot be written.
         """
         guarded = _Guarded(batches)
-        with scratch_folder(self._path) as folder:
+        with locked_target(self._path), _new_folder(self._path) as folder:
             new = folder / self._path.name
             with _write_errors(self._path, guarded):
                 self._write_batches(new, guarded)
@@ -196,6 +196,18 @@ class _Guarded:
         """Raises the error that ended the batches."""
         if self._error is not None:
             raise self._error
+
+
+@contextlib.contextmanager
+def _new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Context manager: an empty folder next to a file; what a killed process left is removed."""
+    folder = path.with_name(f".{path.name}.parts")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _count_polygons(path: pathlib.Path) -> int:

@@ -1,22 +1,22 @@
 """Workers of a multi-worker training as processes on this machine."""
 
 import contextlib
-import ctypes
+import functools
 import json
 import os
 import pathlib
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
+from keras_deeplab._internal.processes import end_with_parent, how_it_ended, last_lines
+
 POLL = 0.1  # seconds
 GRACE = 30  # seconds that the others may take to end after the chief
-LINES = 20  # shown lines of the output of a failed worker
 
 
 def run_workers(command: Sequence[str], count: int) -> int:
@@ -77,9 +77,6 @@ def start(
     # others.
     death_signal = signal.SIGTERM if log is None else signal.SIGKILL
 
-    def end_with_parent() -> None:
-        ctypes.CDLL(None).prctl(1, death_signal)  # 1: PR_SET_PDEATHSIG
-
     with contextlib.nullcontext() if log is None else open(log, "wb") as output:
         return subprocess.Popen(
             command,
@@ -88,7 +85,7 @@ def start(
             stdout=output,
             stderr=None if output is None else subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches this process only
-            preexec_fn=end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=functools.partial(end_with_parent, death_signal),
         )
 
 
@@ -143,12 +140,14 @@ def failure_message(
     """Error message for a failed worker."""
     index, status = processes.index(process), process.returncode
     log = logs[index]
-    how = f"exit status {status}" if status > 0 else f"signal {signal.Signals(-status).name}"
-    message = f"Worker {index} of {len(processes)} ended with {how}; the others were stopped."
+    message = (
+        f"Worker {index} of {len(processes)} ended with {how_it_ended(status)}; the others were "
+        "stopped."
+    )
     if log is None:
         message += " Its output is above."
     else:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:]
+        lines = last_lines(log)
         if lines:
             message += " Its last lines:"
         message += "".join(f"\n  worker {index}: {line}" for line in lines)

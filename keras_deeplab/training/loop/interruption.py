@@ -7,19 +7,9 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from keras_deeplab._internal.processes import Interrupted
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run was ended by a signal; everything needed to continue was saved.
-
-    Attributes:
-        signal: Number of the signal.
-    """
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.signal = number
 
 
 class Interruption:

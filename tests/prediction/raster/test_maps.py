@@ -17,7 +17,7 @@ from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.places import Grid
 from keras_deeplab.prediction.raster import maps as maps_module
-from keras_deeplab.prediction.raster.maps import Maps
+from keras_deeplab.prediction.raster.layout import Layout
 
 rng = np.random.default_rng(0)
 
@@ -131,18 +131,17 @@ def test_half_floats_keep_three_digits(tmp_path):
 
 def test_large_maps_are_bigtiff(tmp_path, monkeypatch):
     """Decided at the start, by the uncompressed size; nothing has to be written to see it."""
+    grid = Grid(50_000, 50_000, Affine.identity(), None)
+    layout = Layout(grid, ClassTable(NAMES), {"classes": tmp_path / "map.tif"})
     for side, version in ((50_000, 43), (5_000, 42)):
-        grid = Grid(side, side, Affine.identity(), None)
-        with Maps(grid, ClassTable(NAMES), tmp_path / "map.tif", None, None) as maps:
-            (temporary,) = tmp_path.glob(".*/*.tif")
-            maps._files["classes"].close()
-            content = temporary.read_bytes()
-            assert int.from_bytes(content[2:4], "little") == version
-            assert len(content) < 1e6  # of empty tiles no bytes
-        assert not list(tmp_path.iterdir())
+        with rasterio.open(tmp_path / "band.tif", "w", **layout.profile("classes", side, side)):
+            pass
+        content = (tmp_path / "band.tif").read_bytes()
+        assert int.from_bytes(content[2:4], "little") == version
+        assert len(content) < 1e6  # of empty tiles no bytes
     copied = {}
     monkeypatch.setattr(rasterio.shutil, "copy", lambda *files, **options: copied.update(options))
-    maps_module._copy_optimised(tmp_path / "a.tif", tmp_path / "b.tif", maps_module.CLASSES)
+    maps_module._copy_optimised(tmp_path / "a.tif", tmp_path / "b.tif", layout, "classes")
     assert copied["bigtiff"] == "IF_SAFER"
 
 

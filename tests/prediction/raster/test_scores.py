@@ -39,7 +39,7 @@ def all_scores(scene, predict, *, scale=1.0, window=64, overlap=16, parts=None):
     height, width = scene.grid.height, scene.grid.width
     plan = plan_windows(height, width, scale=scale, window=window, overlap=overlap, classes=1)
     columns = []
-    for part in parts or plan.parts(width):
+    for part in parts or plan.parts(0, width):
         rows = list(scene_scores(scene, predict, plan, part))
         assert [first for first, _ in rows] == [
             sum(len(before) for _, before in rows[:index]) for index in range(len(rows))
@@ -161,7 +161,7 @@ def test_a_failing_model_ends_the_threads(tmp_path):
 def test_parts_are_as_wide_as_memory_allows(monkeypatch):
     monkeypatch.setattr(scores_module, "MEMORY", 4e6)
     plan = plan_windows(100, 5000, scale=1.0, window=64, overlap=8, classes=4)
-    parts = list(plan.parts(5000))
+    parts = list(plan.parts(0, 5000))
     assert parts[0][0] == 0 and parts[-1][1] == 5000 and len(parts) > 1
     assert all(left % 512 == 0 for left, _ in parts)
     assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))

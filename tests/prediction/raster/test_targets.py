@@ -10,7 +10,7 @@ from rasters import write_raster
 from toy import start_python, toy_labels, toy_predictor
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.raster.targets import nodata_pixels_of, scratch_folder
+from keras_deeplab.prediction.raster.targets import locked_target, nodata_pixels_of
 
 # The command with the toy, which stands still in the second window if told for how long.
 COMMAND = """
@@ -134,7 +134,8 @@ def test_a_full_disk_at_any_moment_is_an_error(scene):
         assert (folder / f"{limit}.tif").read_bytes() == b"old"
     with rasterio.open(folder / f"{limits[-1]}.tif") as written:
         np.testing.assert_array_equal(written.read(1), toy_labels(image))
-    assert not [name for name in names(folder) if name.startswith(".")]
+    for path in folder.glob(".*"):  # the pixels were written, but not the map: kept to continue
+        assert {each.name for each in path.iterdir()} == {"run.json", "000000.json", "000000.tif"}
 
 
 def test_a_full_disk_in_the_command(scene):
@@ -175,21 +176,14 @@ def test_what_belonged_to_the_old_map_goes(scene):
     ]
 
 
-def test_a_scratch_folder_is_empty_and_belongs_to_one(tmp_path):
+def test_a_target_belongs_to_one(tmp_path):
     target = tmp_path / "deep" / "map.tif"
-    left = tmp_path / "deep" / ".map.tif.parts"
-    left.mkdir(parents=True)
-    (left / "pixels.tif").write_bytes(b"of a killed run")
-    other = tmp_path / "deep" / ".map.tif.parts-2"
-    other.mkdir()
-    with scratch_folder(target) as folder:
-        assert not list(folder.iterdir())
-        with pytest.raises(ValueError, match="Another process"), scratch_folder(target):
+    with locked_target(target):
+        with pytest.raises(ValueError, match="Another process"), locked_target(target):
             pass
-        assert folder.exists()
-        with scratch_folder(target.with_name("map.tif-2.tif")):
+        with locked_target(target.with_name("map.tif-2.tif")):
             pass
-    assert names(tmp_path / "deep") == [other.name]
+    assert not names(tmp_path / "deep")
 
 
 def test_nodata_is_counted_and_damage_found(tmp_path):

@@ -123,6 +123,7 @@ def test_geojson_has_longitude_and_latitude(tmp_path):
     np.testing.assert_array_equal(fields["pixels"], others["pixels"])
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_without_crs_they_lie_over_the_map_as_qgis_places_it(tmp_path):
     labels = random_map(tmp_path / "map.tif", crs=None, transform=Affine.identity())
     summary = vectorize(tmp_path)
