@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import typing
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -102,7 +102,7 @@ class PolygonFile:
         Raises:
             OSError: When the file cannot be written.
         """
-        guarded = _Guarded(batches)
+        guarded = _Guarded(batches, self._batch)
         with locked_target(self._path), _new_folder(self._path) as folder:
             new = folder / self._path.name
             with _write_errors(self._path, guarded):
@@ -121,9 +121,7 @@ class PolygonFile:
         import pyarrow
         import pyogrio
 
-        reader = pyarrow.RecordBatchReader.from_batches(
-            self._schema(), (self._batch(parts) for parts in guarded)
-        )
+        reader = pyarrow.RecordBatchReader.from_batches(self._schema(), iter(guarded))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")
             pyogrio.write_arrow(
@@ -177,18 +175,27 @@ class PolygonFile:
 
 
 class _Guarded:
-    """Counts polygons, and keeps an error away from GDAL, which would not report it as it is."""
+    """Converts batches and counts their polygons.
 
-    def __init__(self, batches: Iterable[Parts]) -> None:
-        self._batches = batches
+    It keeps an error away from GDAL, which would not report it as it is.
+
+    Args:
+        batches: The batches.
+        convert: Makes of each what is written.
+    """
+
+    def __init__(
+        self, batches: Iterable[Parts], convert: Callable[[Parts], pyarrow.RecordBatch]
+    ) -> None:
+        self._batches, self._convert = batches, convert
         self._error: BaseException | None = None
         self.counts = np.zeros(256, np.int64)  # of each class
 
-    def __iter__(self) -> Iterator[Parts]:
+    def __iter__(self) -> Iterator[pyarrow.RecordBatch]:
         try:
             for parts in self._batches:
                 self.counts += np.bincount(parts.values, minlength=256)
-                yield parts
+                yield self._convert(parts)
         except BaseException as error:
             self._error = error
 

@@ -54,6 +54,8 @@ def vectorize(
         UnreadableFileError: When a file cannot be read.
         OSError: When the output cannot be written.
     """
+    if min_area < 0 or simplify < 0:
+        raise InputError(f"min_area ({min_area}) and simplify ({simplify}) must be 0 or more.")
     with open_map(class_map, classes, confidence) as (reader, chosen):
         check_polygons(output, reader.grid)
         if pathlib.Path(output).resolve() in reader.files:
@@ -102,15 +104,16 @@ class Summary:
     def counted(self, batches: Iterator[Parts], min_area: float) -> Iterator[Parts]:
         """The batches without polygons that are smaller."""
         for parts in batches:
-            large = parts.totals[:, AREA] >= min_area
-            kept = parts if large.all() else parts.where(large)
-            self._left_out += len(large) - len(kept.values)
+            small = parts.totals[:, AREA] < min_area  # not where the area is NaN
+            kept = parts.where(~small)
+            self._left_out += int(small.sum())
             self._polygons += np.bincount(kept.values, minlength=256)
             self._area += np.bincount(kept.values, kept.totals[:, AREA], minlength=256)
             yield kept
 
     def record(self, *, has_area: bool) -> dict[str, typing.Any]:
         """What `vectorize` returns."""
+        has_area = has_area and bool(np.isfinite(self._area).all())
         return {
             "classes": [
                 {

@@ -296,6 +296,23 @@ def test_a_missing_library_is_named(folder, monkeypatch):
         vectorize(folder)
 
 
+def test_areas_outside_of_the_crs_are_unknown(tmp_path):
+    """The map reaches beyond the pole."""
+    place = {"crs": "EPSG:4326", "transform": from_origin(10, 95, 0.5, 0.5)}
+    labels = random_map(tmp_path / "map.tif", **place)
+    summary = vectorize(tmp_path, classes=TABLE.names)
+    _, fields, _ = read(tmp_path / "out.gpkg")
+    assert fields["pixels"].sum() == (labels != NONE).sum() and summary["left_out"] == 0
+    assert np.isnan(fields["area_m2"]).all()
+    assert [row["hectares"] for row in summary["classes"]] == [None] * 4
+
+
+@pytest.mark.parametrize("options", [{"min_area": -1}, {"simplify": -0.5}])
+def test_negative_limits_are_refused(folder, options):
+    with pytest.raises(ValueError, match="must be 0 or more"):
+        vectorize(folder, **options)
+
+
 @pytest.mark.parametrize("name", ["out.gpkg", "out.geojson", "out.fgb"])
 def test_an_error_leaves_the_old_file(tmp_path, name, monkeypatch):
     tiles = {"tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
@@ -305,11 +322,12 @@ def test_an_error_leaves_the_old_file(tmp_path, name, monkeypatch):
     before = sorted(tmp_path.iterdir())
     with pytest.raises(UnreadableFileError, match=r"map.tif"):
         vectorize(tmp_path, name)
-    monkeypatch.setattr(shapely, "from_ragged_array", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        vectorize(tmp_path, name)
+    for function in ("from_ragged_array", "to_wkb"):
+        monkeypatch.setattr(shapely, function, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            vectorize(tmp_path, name, classes=["road"])
+        monkeypatch.undo()
     assert (tmp_path / name).read_bytes() == b"old" and sorted(tmp_path.iterdir()) == before
-    monkeypatch.undo()
     random_map(tmp_path / "map.tif")
     vectorize(tmp_path, name)
     assert len(read(tmp_path / name)[0])
