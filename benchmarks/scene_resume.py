@@ -2,7 +2,7 @@
 
 Run: python benchmarks/scene_resume.py [SCENE] [--model r18_dubai] [--kills 1] [--workers 1 2]
 
-Without SCENE it writes a synthetic one of 4,000 x 1,000 pixels. Each row is `keras-deeplab predict`
+Without SCENE it writes a synthetic one of 3,000 x 512 pixels. Each row is `keras-deeplab predict`
 by OpenVINO in float32, in a process of its own, whose map must have the same bytes as that of the
 first row:
 - undisturbed, for each number of workers;
@@ -90,7 +90,7 @@ def main():
         scene, target = options.scene, pathlib.Path(folder) / "map.tif"
         if scene is None:
             scene = pathlib.Path(folder) / "scene.tif"
-            write_scene(scene, 4_000, 1_000)
+            write_scene(scene, 3_000, 512)
         expected = None
 
         def show(name, seconds, cpu, own, others):

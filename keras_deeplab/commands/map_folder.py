@@ -73,6 +73,7 @@ def predict_folder(
             model_key,
             retry_failed=options["retry_failed"],
             again=not options["resume"],
+            progress=True,
         )
 
     if options["dry_run"]:
@@ -82,16 +83,17 @@ def predict_folder(
     with locked_manifest(output) as manifest:
         tasks = plan(manifest)
         todo = [task.scene for task in tasks if task.status is None]
+        numbers = {scene: number for number, scene in enumerate(todo, start=1)}
         if todo:  # else all of this is said at the end
             _print_reasons((task.scene, task.status, task.reason) for task in tasks)
 
         def predict(scene: str, target: pathlib.Path) -> dict[str, typing.Any]:
-            click.echo(f"{todo.index(scene) + 1} of {len(todo)}: {scene}", err=True)
+            click.echo(f"{numbers[scene]} of {len(todo)}: {scene}", err=True)
             warn_of_other_channels(scene, form, metadata)
             return predict_raster(predictor(), scene, target, **chosen)
 
         for event in make_maps(tasks, manifest, predict, model_key):
-            if event.summary is not None:
+            if event.scene in numbers and event.summary is not None:
                 print_summary(event.scene, event.summary, title=True)
     return _conclude(tasks, manifest)
 

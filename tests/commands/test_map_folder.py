@@ -60,6 +60,11 @@ def events(folder):
     return [json.loads(line) for line in lines]
 
 
+def lines_of(result):
+    """Lines without what is left of progress bars."""
+    return [line.strip() for line in result.output.splitlines() if line.strip()]
+
+
 def contents(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
@@ -122,7 +127,7 @@ def test_a_dry_run_writes_nothing(tmp_path, scenes, calls):
     before = contents(tmp_path)
     result = predict("scenes", "--dry-run")
     assert contents(tmp_path) == before and not calls
-    lines = result.output.splitlines()
+    lines = lines_of(result)
     assert "to do (0.0 megapixels) scenes/town2.tif: new" in lines
     assert "To do: 3 of 3 scenes, 0.0 megapixels." in lines
     assert lines[-1] == "Time: unknown until this model has made a map in this folder."
@@ -132,7 +137,7 @@ def test_a_dry_run_writes_nothing(tmp_path, scenes, calls):
     before, count = contents(tmp_path), len(calls)
     result = predict("scenes", "--dry-run")
     assert contents(tmp_path) == before and len(calls) == count
-    lines = result.output.splitlines()
+    lines = lines_of(result)
     assert "to do (2.0 megapixels) scenes/large.tif: new" in lines
     assert "to do (0.0 megapixels) scenes/wood.TIF: its map is missing" in lines
     assert "done (0.0 megapixels) scenes/town2.tif" in lines

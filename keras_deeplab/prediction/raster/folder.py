@@ -9,6 +9,8 @@ import time
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import tqdm
+
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.prediction.raster.area import OutsideAreaError
 from keras_deeplab.prediction.raster.manifest import DONE, FAILED, SKIPPED, Event, Manifest
@@ -58,6 +60,7 @@ def plan_maps(
     *,
     retry_failed: bool = False,
     again: bool = False,
+    progress: bool = False,
 ) -> list[Task]:
     """Finds the maps that are missing or that would change.
 
@@ -69,19 +72,23 @@ def plan_maps(
         model_key: Function that returns the hash of the model; called where it decides.
         retry_failed: Whether scenes that failed are tried again.
         again: Whether all maps are made again.
+        progress: Whether to show a progress bar while scenes are opened.
     """
     tasks = []
     found: tuple[str | None, str | None]
-    for scene, target in targets.items():
+    bar = tqdm.tqdm(targets.items(), "Opening scenes", leave=False, disable=not progress)
+    for scene, target in bar:
         try:
             examined = examine(scene, target)
         except InputError as error:
             status = SKIPPED if isinstance(error, OutsideAreaError) else FAILED
             tasks.append(Task(scene, target, status, str(error)))
             continue
-        known = manifest.latest.get(target.name)
-        if known is None or again:
-            found = None, "new" if known is None else "made again"
+        known, last = manifest.tried.get(target.name), manifest.latest.get(target.name)
+        if again:
+            found = None, "made again"
+        elif known is None:
+            found = None, "new" if last is None else f"{last.status} before"
         else:
             found = _judge(known, target, examined, model_key, retry_failed)
         tasks.append(Task(scene, target, *found, examined))
@@ -95,9 +102,8 @@ def _judge(
     model_key: Callable[[], str],
     retry_failed: bool,
 ) -> tuple[str | None, str | None]:
-    """Status and reason of the `Task` of a scene that has an event."""
-    if known.key is None:
-        return None, f"{known.status} before"
+    """Status and reason of the `Task` of a scene that was tried."""
+    assert known.key is not None  # its scene could be opened
     changes = changed_fields(known.key, {**examined.key, "model": model_key()})
     if changes:
         return None, f"changed: {', '.join(changes)}"
@@ -136,12 +142,14 @@ def make_maps(
             yield event
             if error is not None:
                 raise error
-        elif task.examined is None:
-            event = Event(task.target.name, task.scene, task.status, task.reason)
-            known = manifest.latest.get(event.map)
-            if known is None or dataclasses.replace(known, time="") != event:
-                manifest.append(event)
-                yield event
+            continue
+        event = Event(task.target.name, task.scene, task.status, task.reason)
+        if task.examined is not None:  # what is known of it holds
+            event = manifest.tried[event.map]
+        known = manifest.latest.get(event.map)
+        if known is None or dataclasses.replace(known, time=event.time) != event:
+            manifest.append(event)
+            yield event
 
 
 def _make(

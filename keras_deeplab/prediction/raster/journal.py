@@ -117,7 +117,9 @@ def remove_unfinished(layout: Layout) -> None:
     for kind in layout.targets:
         for path in layout.folder(kind).iterdir():
             finished = path.stem.isdigit() and path.suffix in (".tif", ".json")
-            if not finished and path.name != RUN:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not finished and path.name != RUN:
                 path.unlink()
 
 

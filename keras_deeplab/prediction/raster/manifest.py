@@ -60,11 +60,13 @@ class Manifest:
     Attributes:
         path: The file.
         latest: The last `Event` of each map, by its name.
+        tried: The last one of each map whose scene could be opened.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.path = folder / NAME
         self.latest: dict[str, Event] = {}
+        self.tried: dict[str, Event] = {}
         self._torn = False
         if self.path.exists():
             self._read()
@@ -80,7 +82,12 @@ class Manifest:
             except (ValueError, TypeError):
                 logger.warning("%s: line %d is damaged and does not count.", self.path, number)
                 continue
-            self.latest[event.map] = event
+            self._note(event)
+
+    def _note(self, event: Event) -> None:
+        self.latest[event.map] = event
+        if event.key is not None:
+            self.tried[event.map] = event
 
     def append(self, event: Event) -> None:
         """Adds an event; it is on the disk when this returns."""
@@ -94,7 +101,7 @@ class Manifest:
             file.flush()
             os.fsync(file.fileno())
         self._torn = False
-        self.latest[event.map] = event
+        self._note(event)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ if typing.TYPE_CHECKING:
 
 FINISH_CACHE = 16 * 2**20  # bytes of GDAL's cache: finishing takes no more memory than predicting
 TEMPLATE, BANDS = "template.tif", "bands.vrt"
+FINISHED = "finished"  # folder: a map may have the name of a band
 
 
 class Maps:
@@ -83,15 +84,16 @@ class Maps:
         for kind, path in layout.targets.items():
             with write_errors(path), rasterio.Env(GDAL_CACHEMAX=FINISH_CACHE):
                 joined = self._join(kind, tags)
-                finished = layout.folder(kind) / path.name
+                finished = layout.folder(kind) / FINISHED / path.name
+                finished.parent.mkdir(exist_ok=True)
                 _copy_optimised(joined, finished, layout, kind)
                 if nodata_pixels_of(finished) != nodata_pixels:
                     raise OSError(f"{path} cannot be written: the file is incomplete.")
-        new = layout.folder("classes") / layout.targets["classes"].name
+        new = layout.folder("classes") / FINISHED / layout.targets["classes"].name
         write_class_names(new, layout.classes, pixels)
         write_qgis_style(new, layout.classes)
         for kind, path in reversed(list(layout.targets.items())):  # the classes last
-            publish(layout.folder(kind), path)
+            publish(layout.folder(kind) / FINISHED, path)
         self._finished = True
 
     def _join(self, kind: str, tags: Mapping[str, str]) -> pathlib.Path:

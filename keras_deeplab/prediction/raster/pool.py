@@ -63,7 +63,7 @@ class Worker:
         """Sends a message; one that is dead is found out by its end of the connection."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.write(json.dumps(message, default=_plain) + "\n")
             self.process.stdin.flush()
 
 
@@ -220,6 +220,11 @@ class Pool:
             assert worker.process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
                 worker.process.stdin.close()
+
+
+def _plain(number: typing.Any) -> typing.Any:
+    """A number of NumPy, which options may be, as one of Python."""
+    return number.item()
 
 
 def _shares(bands: Sequence[Band], count: int) -> list[list[Band]]:

@@ -55,7 +55,9 @@ def predict_run(run: Run, *, workers: int, resume: bool, progress: bool) -> tupl
             if workers == 1 or not missing:
                 found = _computed_here(run, missing, bar)
             else:
-                found = Pool(run, key, workers, threads).compute(missing, bar.update)
+                found = Pool(run, key, min(workers, len(missing)), threads).compute(
+                    missing, bar.update
+                )
             with contextlib.closing(found):
                 records |= {band.index: record for band, record in found}
         areas = run.new_areas()

@@ -144,6 +144,22 @@ def test_scenes_that_cannot_be_predicted_are_noted_once(folder):
     assert folder.run()[0] == ["a", "b"]
 
 
+def test_maps_stay_while_their_scenes_cannot_be_opened(folder):
+    """A network drive that is away for a while, or an area that is tried for a while."""
+    folder.run()
+    folder.broken["b"] = InputError("Block 3 is damaged.")
+    folder.scenes["b"] = "other"
+    folder.run()
+    before = dict(folder.scenes)
+    folder.scenes |= {"a": "bad", "b": "bad", "c": "far"}
+    _, events = folder.run()
+    assert [event.status for event in events] == [FAILED, FAILED, SKIPPED]
+    folder.scenes = before
+    predicted, events = folder.run()
+    assert predicted == [] and [event.status for event in events] == [DONE, FAILED, DONE]
+    assert events[1].reason == "Block 3 is damaged." and folder.run() == ([], [])
+
+
 def test_a_full_disk_stops(folder):
     folder.broken["b"] = OSError("b.tif cannot be written")
     with pytest.raises(OSError, match="cannot be written"):

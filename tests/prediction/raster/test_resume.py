@@ -221,6 +221,14 @@ def test_damage_is_found(scene, caplog, damage):
     assert outputs(scene) == expected and not hidden(scene)
 
 
+def test_a_map_may_have_the_name_of_a_band(scene):
+    predict(scene, confidence=None)
+    source, target = scene / "scene.tif", scene / "000001.tif"
+    kd.predict_raster(toy_predictor(Windows()), source, target, resolution="native", progress=False)
+    with rasterio.open(scene / "map.tif") as one, rasterio.open(target) as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+
+
 def test_bad_pixels_of_both_runs_count(scene, caplog):
     grey = np.full((HEIGHT, WIDTH, 3), 9, "uint8")
     write_raster(scene / "scene.tif", grey, tiled=True, compress="deflate")
