@@ -28,6 +28,7 @@ if typing.TYPE_CHECKING:
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
 METRES_PER_DEGREE = 111_000
+READ_BACK = 4096  # polygons at a time
 
 
 def check_polygons(path: StrPath, grid: Grid) -> None:
@@ -221,7 +222,8 @@ def _count_polygons(path: pathlib.Path) -> int:
     """Number of polygons that can be read: GDAL does not always report a full disk."""
     import pyogrio
 
-    with pyogrio.open_arrow(path, layer=path.stem, columns=[], use_pyarrow=True) as (_, reader):
+    options = {"columns": [], "batch_size": READ_BACK, "use_pyarrow": True}
+    with pyogrio.open_arrow(path, layer=path.stem, **options) as (_, reader):
         return sum(batch.num_rows for batch in reader)
 
 
