@@ -12,6 +12,7 @@ from .models.variants import list_variants as list_variants
 from .prediction.image import predict as predict
 from .prediction.overlay import overlay as overlay
 from .prediction.raster.scenes import predict_raster as predict_raster
+from .prediction.vector.vectorizing import vectorize as vectorize
 from .runtimes.compiling import compile_for_inference as compile_for_inference
 from .runtimes.exporting import export as export
 from .runtimes.predictor import Predictor as Predictor

@@ -108,6 +108,7 @@ def predict_map(
 ) -> tuple[str, dict]:
     """Writes the georeferenced map of one or several scenes; returns their name and its summary."""
     from keras_deeplab.prediction.raster.scenes import open_checked, predict_raster
+    from keras_deeplab.prediction.vector.target import check_polygons
 
     if options["dry_run"] or options["retry_failed"]:
         raise click.UsageError("--dry-run and --retry-failed are for a folder: --output maps.")
@@ -115,8 +116,11 @@ def predict_map(
     metadata, form = model_metadata(model), image_format(options)
     maps = (output, options["confidence"], options["probabilities"])
     place = {name: chosen[name] for name in ("nodata", "aoi", "aoi_layer")}
-    with open_checked(scenes, maps, metadata, form, **place):  # before the model is compiled
-        pass
+    with open_checked(
+        scenes, maps, metadata, form, **place
+    ) as scene:  # before the model is compiled
+        if options["vector"]:
+            check_polygons(options["vector"], scene.grid)
     warn_of_other_channels(scenes[0], form.completed(metadata.form), metadata)
     summary = predict_raster(
         compile_chosen(model, options),
@@ -125,6 +129,7 @@ def predict_map(
         confidence=options["confidence"],
         probabilities=options["probabilities"],
         probabilities_dtype=options["probabilities_dtype"],
+        vector=options["vector"],
         **chosen,
     )
     return " ".join(scenes), summary
@@ -145,8 +150,10 @@ def predict_picture(
 
     if len(images) > 1 or pathlib.Path(images[0]).is_dir():
         raise click.UsageError("Several images need --output map.tif or a folder.")
-    if options["aoi"] or options["dry_run"] or options["retry_failed"]:
-        raise click.UsageError("--aoi, --dry-run and --retry-failed are for maps, not pictures.")
+    if options["aoi"] or options["vector"] or options["dry_run"] or options["retry_failed"]:
+        raise click.UsageError(
+            "--aoi, --vector, --dry-run and --retry-failed are for maps, not pictures."
+        )
     image, mask = pathlib.Path(images[0]), options["mask"]
     if not image.is_file():
         raise InputError(f"{image} does not exist.")

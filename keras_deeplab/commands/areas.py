@@ -1,4 +1,4 @@
-"""The area of each class of a prediction, as a table."""
+"""Tables of a prediction: the area of each class, and its polygons."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def picture_summary(labels: np.ndarray, classes: ClassTable) -> dict[str, typing
 
 
 def print_summary(image: str, summary: dict[str, typing.Any], *, title: bool = False) -> None:
-    """Prints the areas of an image, and how much of it could not be read.
+    """Prints the areas and polygons of an image, and how much of it could not be read.
 
     Args:
         image: Its name.
@@ -36,6 +36,8 @@ def print_summary(image: str, summary: dict[str, typing.Any], *, title: bool = F
         title: Whether to print the name, where there are several images.
     """
     print_areas(summary, title=image if title else None)
+    if "polygons" in summary:
+        print_polygons(summary["polygons"])
     if summary.get("bad_pixels"):
         click.echo(f"{summary['bad_pixels']:,} pixels of {image} could not be read.", err=True)
 
@@ -69,3 +71,26 @@ def print_areas(summary: dict[str, typing.Any], *, title: str | None = None) -> 
         table.add_section()
         table.add_row("no data", f"{summary['nodata_pixels']:,}", "")
     console.print(table)
+
+
+def print_polygons(summary: dict[str, typing.Any]) -> None:
+    """Prints the number of polygons of each class and, where known, their hectares.
+
+    Args:
+        summary: What `vectorize` returns.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = summary["classes"]
+    on_ground = any(row["hectares"] is not None for row in rows)
+    table = Table("class")
+    for heading in ("polygons", *(["hectares"] if on_ground else [])):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        cells = [row["name"], f"{row['polygons']:,}"]
+        table.add_row(*cells, *([f"{row['hectares']:,.2f}"] if on_ground else []))
+    if summary["left_out"]:
+        table.add_section()
+        table.add_row("left out, smaller", f"{summary['left_out']:,}")
+    Console().print(table)

@@ -78,6 +78,11 @@ def scene_options() -> Decorator:
             help="Map: uint8 stores probabilities as 0 to 250, float16 as 0 to 1.",
         ),
         click.option(
+            "--vector",
+            type=OUTPUT_FILE,
+            help="Map: polygons of the classes (.gpkg, .geojson, .fgb).",
+        ),
+        click.option(
             "--on-bad-block",
             type=click.Choice(["stop", "nodata"]),
             default="stop",
@@ -207,6 +212,12 @@ def map_targets(
     if options["confidence"] or options["probabilities"]:
         raise click.UsageError(
             "--confidence and --probabilities are for one map: --output map.tif."
+        )
+    if options["vector"]:
+        first = next(iter(targets))
+        raise click.UsageError(
+            "--vector is for one map. Write polygons afterwards, for each map: keras-deeplab "
+            f"vectorize {first} --output {first.with_suffix('.gpkg')}"
         )
     taken = {pathlib.Path(scene).resolve() for scene in scenes}
     for target in targets:

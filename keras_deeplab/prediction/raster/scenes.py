@@ -25,6 +25,8 @@ from keras_deeplab.prediction.raster.run import Run, RunOptions
 from keras_deeplab.prediction.raster.scene import Scene, open_scene
 from keras_deeplab.prediction.raster.scores import plan_windows
 from keras_deeplab.prediction.raster.targets import check_map_name
+from keras_deeplab.prediction.vector.target import check_polygons
+from keras_deeplab.prediction.vector.vectorizing import vectorize
 from keras_deeplab.runtimes.predictor import Predictor, as_predictor
 from keras_deeplab.zoo.metadata import ModelMetadata
 
@@ -49,6 +51,7 @@ def predict_raster(
     confidence: StrPath | None = None,
     probabilities: StrPath | None = None,
     probabilities_dtype: str = "uint8",
+    vector: StrPath | None = None,
     on_bad_block: str = "stop",
     aoi: StrPath | None = None,
     aoi_layer: str | None = None,
@@ -82,6 +85,7 @@ def predict_raster(
         probabilities: File of the probability of every class.
         probabilities_dtype: `"uint8"` stores 0..250, 255 without data; `"float16"` stores 0..1,
             NaN without data.
+        vector: File of the polygons of the map, see `vectorize`.
         on_bad_block: `"stop"` ends with an error where a file cannot be read; `"nodata"` leaves
             that part out.
         aoi: Vector file with the area of interest: polygons in any CRS. Only pixels whose centres
@@ -104,6 +108,7 @@ def predict_raster(
         ground (`None` where unknown); `nodata_pixels`, with `bad_pixels`, those that could not be
         read; `outside_pixels` of the map, which are not in the area of interest; `resolution_m` of
         the scene and `predicted_at_m`, or `None`; `height`, `width`, `seconds`.
+        With `vector` also `polygons`, what `vectorize` returns.
 
     Raises:
         ValueError: When the scene does not fit the model, an option is invalid, the area of
@@ -146,7 +151,13 @@ def predict_raster(
     )
     start = time.perf_counter()
     with open_run(predictor, options) as run:
+        if vector is not None:
+            check_polygons(vector, run.layout.grid)
         areas, bad_pixels = predict_run(run, workers=count, resume=resume, progress=progress)
+        polygons = {}
+        if vector is not None:
+            found = vectorize(target, vector, confidence=confidence, progress=progress)
+            polygons = {"polygons": found}
         grid, scene_m = run.layout.grid, None if run.places is None else run.places.resolution_m
         size = grid.height * grid.width
         inside = size if run.scene.area is None else run.scene.area.pixels
@@ -160,6 +171,7 @@ def predict_raster(
             "height": grid.height,
             "width": grid.width,
             "seconds": time.perf_counter() - start,
+            **polygons,
         }
 
 

@@ -1,0 +1,1 @@
+"""Polygons of class maps, in bounded memory."""
