@@ -132,9 +132,11 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         "train": data_source(options, subset="train"),
         "val": data_source(options, subset="val", prefix="val_", required=False),
     }
-    classes = class_table(options, sources["train"])
+    classes = class_table(options, sources["train"]) or sources["train"].classes()
     if classes is None:
-        raise click.UsageError("Give --classes: masks in files need a class table.")
+        raise click.UsageError(
+            "Give --classes: masks in files need a class table, or --mask-values with class names."
+        )
     if len(classes) < 2:
         raise click.UsageError(
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
@@ -271,7 +273,8 @@ def check_options(model, recipe: Recipe, output, resume: bool, options, *, valid
 
 def settings_of(options) -> dict[str, typing.Any]:
     """Options besides the recipe that a resumed run must have in common with the run."""
-    return {name: options[name] for name in ("precision", "init", "aux_head", "validate_every")}
+    names = ("precision", "init", "aux_head", "validate_every", "mask_values")
+    return {name: options[name] for name in names}
 
 
 def note_run(

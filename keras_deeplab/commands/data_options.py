@@ -89,6 +89,13 @@ def file_format() -> Decorator:
         click.option(
             "--mask-suffix", default="", help="Suffix of mask file names, for example _mask."
         ),
+        click.option(
+            "--mask-values",
+            type=MaskValuesText(),
+            metavar="VALUE=CLASS,...",
+            help="Class of each value in masks that do not hold class indices, for example "
+            "0=background,255=building; the class ignore means no label.",
+        ),
         image_options(),
     )
 
@@ -136,6 +143,22 @@ class Bands(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 4,1,2.", parameter, context)
 
 
+class MaskValuesText(click.ParamType):
+    """The text of `mask_values.parse_mask_values`, checked."""
+
+    name = "values"
+
+    def convert(self, value, parameter, context):
+        from keras_deeplab._internal.errors import InputError
+        from keras_deeplab.data.files.mask_values import parse_mask_values
+
+        try:
+            parse_mask_values(value)
+        except InputError as error:
+            self.fail(str(error), parameter, context)
+        return value
+
+
 def image_format(options: Options) -> ImageFormat:
     """The `ImageFormat` of the options of a command."""
     from keras_deeplab.data.files.images import ImageFormat
@@ -165,15 +188,16 @@ def data_source(options, *, subset, prefix="", required=True):
         click.UsageError: When the options contradict each other or name no source.
     """
     from keras_deeplab.data.files.images import ImageFormat
+    from keras_deeplab.data.files.mask_values import parse_mask_values
     from keras_deeplab.data.source import DataSource
 
     files = {name: options[f"{prefix}{name}"] for name in ("images", "masks", "split", "pairs")}
     form = image_format(options)
     if options["dataset"] is not None:
-        if any(files.values()) or form != ImageFormat():
+        if any(files.values()) or form != ImageFormat() or options["mask_values"]:
             raise click.UsageError(
                 "--dataset cannot be combined with options that name or read files: "
-                "--images, --masks, --split, --pairs, --bands, --value-range."
+                "--images, --masks, --split, --pairs, --mask-values, --bands, --value-range."
             )
         return DataSource(options["dataset"], options["data_dir"], subset)
     if not (required or any(files.values())):
@@ -183,7 +207,12 @@ def data_source(options, *, subset, prefix="", required=True):
         flag = f"--{prefix}".replace("_", "-")
         dataset = "" if prefix else ", or --dataset"
         raise click.UsageError(f"Give {flag}images and {flag}masks, or {flag}pairs{dataset}.")
-    return DataSource(**files, mask_suffix=options["mask_suffix"], form=form)
+    return DataSource(
+        **files,
+        mask_suffix=options["mask_suffix"],
+        form=form,
+        mask_values=parse_mask_values(options["mask_values"] or ""),
+    )
 
 
 def class_table(options: Options, source: DataSource) -> ClassTable | None:

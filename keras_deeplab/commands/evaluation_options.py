@@ -41,8 +41,8 @@ if typing.TYPE_CHECKING:
 SUBSET = "val"  # of a prepared dataset
 PROTOCOL = click.Choice(list(PROTOCOLS))
 IMAGE_OPTIONS = (  # parameter names of `evaluated_images`
-    *("dataset", "data_dir", "images", "masks", "split", "pairs", "mask_suffix", "bands"),
-    *("value_range", "classes"),
+    *("dataset", "data_dir", "images", "masks", "split", "pairs", "mask_suffix"),
+    *("mask_values", "bands", "value_range", "classes"),
 )
 
 

@@ -22,7 +22,7 @@ if typing.TYPE_CHECKING:
 
 ONLY_INT8 = ("calibrate", "accept_loss", *IMAGE_OPTIONS)
 LABELLED = ("dataset", "images", "masks", "pairs", "split")  # each names labelled images
-ONLY_LABELLED = ("accept_loss", "data_dir", "mask_suffix", "classes")
+ONLY_LABELLED = ("accept_loss", "data_dir", "mask_suffix", "mask_values", "classes")
 HOW_TO_READ = ("bands", "value_range")
 
 

@@ -16,6 +16,7 @@ from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.folder import open_counted_pairs, open_pairs
 from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.mask_values import MaskValues, mask_values, named_classes
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
 from keras_deeplab.data.summary import LabelCounts
 
@@ -39,6 +40,8 @@ class DataSource:
         pairs: CSV file of pairs instead of folders.
         mask_suffix: Suffix of mask file names, for example `"_mask"`.
         form: `ImageFormat` of the images.
+        mask_values: Class name of each stored value in masks, where they are not class indices, see
+            `data.from_folder`; pairs or a mapping.
 
     Raises:
         ValueError: When the arguments name no source, or more than one.
@@ -53,11 +56,13 @@ class DataSource:
     pairs: pathlib.Path | None = None
     mask_suffix: str = ""
     form: ImageFormat = dataclasses.field(default_factory=ImageFormat)
+    mask_values: MaskValues = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mask_values", mask_values(self.mask_values))
         folders = bool(self.images or self.masks or self.split)
         if self.dataset is not None:
-            if folders or self.pairs or self.form != ImageFormat():
+            if folders or self.pairs or self.mask_values or self.form != ImageFormat():
                 raise InputError("A prepared dataset cannot be combined with options of files.")
         elif self.pairs is not None:
             if folders:
@@ -77,8 +82,10 @@ class DataSource:
         return dataclasses.replace(self, form=self.form.completed(form))
 
     def classes(self) -> ClassTable | None:
-        """Class table of a prepared dataset; `None` for files, which do not hold one."""
-        return None if self.dataset is None else registry.classes(self.dataset)
+        """Class table of a prepared dataset or of `mask_values`; `None` for other files."""
+        if self.dataset is not None:
+            return registry.classes(self.dataset)
+        return ClassTable(named_classes(self.mask_values)) if self.mask_values else None
 
     def open(self, classes: ClassTable, *, bad_files: BadFiles | None = None) -> tf.data.Dataset:
         """The images and labels.
@@ -94,7 +101,13 @@ class DataSource:
             ValueError: When a prepared dataset is not there; and what `data.from_folder` raises.
         """
         if self.dataset is None:
-            return open_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
+            return open_pairs(
+                self._file_pairs,
+                classes,
+                self.form,
+                mask_values=self.mask_values,
+                bad_files=bad_files,
+            )
         if bad_files is not None:
             raise InputError(
                 "Only image and mask files can be skipped. A prepared dataset holds checksummed "
@@ -117,7 +130,13 @@ class DataSource:
         """
         if self.dataset is not None:
             return self.open(classes, bad_files=bad_files), None
-        return open_counted_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
+        return open_counted_pairs(
+            self._file_pairs,
+            classes,
+            self.form,
+            mask_values=self.mask_values,
+            bad_files=bad_files,
+        )
 
     def files(self) -> list[str]:
         """Paths of the images and masks, or of the records of a prepared dataset."""

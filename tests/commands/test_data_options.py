@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 import test_commands
 from in_process import run
 from PIL import Image
@@ -124,3 +125,38 @@ def test_wrong_options_are_described(scenes, tmp_path, options, message):
     failed = run(*command, check=False)
     assert failed.exit_code and message in " ".join(failed.output.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_mask_values_are_the_classes_of_a_run(scenes, tmp_path, tiny_networks):
+    """Without a class table; kept by the run, which is repeated and resumed with the same ones."""
+    for stem in ("north/a", "south/b"):
+        path = scenes / f"masks/{stem}.tif"
+        with rasterio.open(path) as raster:
+            mask = raster.read(1)
+        write_raster(path, mask * np.uint8(255))
+    output, values = tmp_path / "run", ("--mask-values", "0=land,255=water")
+    options = (*("--images", scenes / "images", "--masks", scenes / "masks"), *FORM, *values)
+    command = ("train", "--model", "r18_d16", "--steps", 2, "--crop", 32, "--batch", 2, *options)
+    said = run(*command, "--no-aux-head", "--output", output).output
+    assert "train: 2 pairs; land 5" in said and "never labelled" not in said
+    assert find_model(output).metadata.classes.names == ("land", "water")
+    assert json.loads((output / "run.json").read_text())["options"]["mask_values"] == values[1]
+    run(*command, "--no-aux-head", "--output", output, "--resume")
+    other = ("--mask-values", "255=land,0=water", "--resume", "--output", output)
+    failed = run(*command, "--no-aux-head", *other, check=False)
+    assert "mask_values: 0=land,255=water there, 255=land,0=water here" in failed.output
+    again = run("train", "--from-run", output, "--output", tmp_path / "again").output
+    assert "train: 2 pairs; land 5" in again
+
+    evaluation = ("evaluate", output, *options, "--json", tmp_path / "metrics.json")
+    run(*evaluation[:-2], "--mask-values", "255=water,0=land", *evaluation[-2:])
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    counts = np.bincount(mask.ravel(), minlength=2)
+    assert sum(map(sum, found["confusion"])) == 2 * 64 * 72
+    assert found["confusion"][1] != [0, 0] and counts.sum() == 64 * 72
+    failed = run("evaluate", output, *folders(scenes), *FORM, check=False)
+    assert "--mask-values 0=land,255=water" in failed.output
+    failed = run(*command, "--mask-values", "0=land,255", check=False)
+    assert "'255' names no class" in " ".join(failed.output.split())
+    failed = run("evaluate", output, "--dataset", "potsdam", *values, check=False)
+    assert "--dataset cannot be combined" in failed.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -12,19 +13,20 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import MOST_LISTED, listing, raise_problems
-from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.class_table import IGNORE_INDEX
+from keras_deeplab.data.files.alignment import describe_grid, mask_grid
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
-from keras_deeplab.data.files.masks import count_labels, mask_problem
-from keras_deeplab.data.files.orientation import Orientation, orientation
+from keras_deeplab.data.files.mask_file import MaskFile
+from keras_deeplab.data.files.mask_values import suggested_values
+from keras_deeplab.data.files.masks import MaskCounts, mask_problem, stored_values
+from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.rasters import UnreadableFileError, open_raster
 
 if TYPE_CHECKING:
-    from rasterio import DatasetReader
+    from keras_deeplab.data.files.places import Grid
 
 logger = logging.getLogger("keras_deeplab")
-
-GRID_TOLERANCE = 0.1  # pixels; larger shifts are not rounding errors of coordinates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Header:
         dtype: Data type of the image; `None` if it cannot be read.
         lacks_range: Whether the image needs a value range that was not given.
         exceeds_8_bits: Whether the image is 8-bit and the value range is not.
+        grid: `Grid` of the image if the mask must be warped to it.
+        warped: Both grids for a message, if the mask must be warped.
     """
 
     problems: tuple[str | None, ...] = ()
@@ -44,11 +48,13 @@ class Header:
     dtype: str | None = None
     lacks_range: bool = False
     exceeds_8_bits: bool = False
+    grid: Grid | None = None
+    warped: str | None = None
 
 
 def check_pairs(
     pairs: Sequence[tuple[str, str]], form: ImageFormat, bad_files: BadFiles | None = None
-) -> list[tuple[int, int]]:
+) -> list[Header]:
     """Checks formats, sizes and georeferences by the headers of the files.
 
     Args:
@@ -57,8 +63,7 @@ def check_pairs(
         bad_files: Records the files that cannot be read; `None` makes them errors.
 
     Returns:
-        `(height, width)` of each pair, turned by its orientation; `(0, 0)` if neither file can be
-        read.
+        `Header` of each pair. Masks that must be warped to the grid of their image are logged.
 
     Raises:
         ValueError: Lists the invalid files by kind of problem.
@@ -82,7 +87,14 @@ def check_pairs(
         form,
     )
     _warn_of_mixed_types(images, headers)
-    return [header.size for header in headers]
+    warped = [header.warped for header in headers if header.warped]
+    if warped:
+        logger.warning(
+            "Masks on another grid than their image are warped to its pixels (nearest neighbour); "
+            "where a mask does not reach, pixels are ignored:%s",
+            listing(warped),
+        )
+    return headers
 
 
 def _raise_ranges(summary: str, images: Sequence[str], form: ImageFormat) -> None:
@@ -103,14 +115,11 @@ def _warn_of_mixed_types(images: Sequence[str], headers: Sequence[Header]) -> No
         )
 
 
-def check_labels(
-    pairs: Sequence[tuple[str, str]], classes: ClassTable, bad_files: BadFiles | None = None
-) -> np.ndarray:
+def check_labels(masks: Sequence[MaskFile], bad_files: BadFiles | None = None) -> np.ndarray:
     """Decodes every mask, in blocks.
 
     Args:
-        pairs: Image and mask files.
-        classes: Classes of the masks.
+        masks: The masks, all of the same classes.
         bad_files: Records the masks that cannot be read; `None` makes them errors.
 
     Returns:
@@ -118,31 +127,59 @@ def check_labels(
         image ignores count as what their mask says.
 
     Raises:
-        ValueError: Lists the masks with values outside the classes.
+        ValueError: Lists the masks with values outside the classes; or says that nothing but 0 and
+            255 is stored.
     """
+    counts, stored_ignored, problems = np.zeros(IGNORE_INDEX + 1, np.int64), 0, []
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        checked = pool.map(lambda pair: _count_labels(pair[1], classes, bad_files), pairs)
-        counts, problems = np.zeros(IGNORE_INDEX + 1, np.int64), []
-        for problem, found in checked:
-            counts += found
+        for problem, found in pool.map(lambda mask: _count_labels(mask, bad_files), masks):
             problems.append(problem)
-    raise_problems("Masks do not fit the class table", problems)
+            if found is not None:
+                counts += found.labels
+                stored_ignored += found.stored_ignored
+    wrong = [mask for mask, problem in zip(masks, problems, strict=True) if problem]
+    raise_problems(f"Masks do not fit the class table{_advice(wrong)}", problems)
+    classes = masks[0].classes.names
+    if stored_ignored and counts[0] and not counts[1:IGNORE_INDEX].any() and len(classes) > 1:
+        first, second, *_ = classes
+        raise InputError(
+            f"The masks hold only 0 and {IGNORE_INDEX}, and {IGNORE_INDEX} means ignored. If it is "
+            f"a class, say which, for example --mask-values 0={first},{IGNORE_INDEX}={second} "
+            f"(mask_values={{0: {first!r}, {IGNORE_INDEX}: {second!r}}}); if not, give "
+            f"--mask-values 0={first},{IGNORE_INDEX}=ignore."
+        )
     return counts
 
 
+def _advice(wrong: Sequence[MaskFile]) -> str:
+    """How to say what the values of wrong masks mean, where they may be no class indices."""
+    if not wrong or wrong[0].classes.palette is not None or wrong[0].values is not None:
+        return ""
+    found: set[int] = set()
+    for mask in wrong[:MOST_LISTED]:
+        with contextlib.suppress(UnreadableFileError):
+            found |= stored_values(mask.path)
+    if not found:
+        return ""
+    return (
+        ". If their values are not class indices, say what they mean, for example --mask-values "
+        f"{suggested_values(found, wrong[0].classes)} (in Python mask_values={{...}})"
+    )
+
+
 def _count_labels(
-    path: str, classes: ClassTable, bad_files: BadFiles | None
-) -> tuple[str | None, np.ndarray | int]:
-    """What is wrong with a mask, or `None`, and how many of its pixels have each label."""
+    mask: MaskFile, bad_files: BadFiles | None
+) -> tuple[str | None, MaskCounts | None]:
+    """What is wrong with a mask, or `None`, and what it holds."""
     try:
-        return None, count_labels(path, classes)
+        return None, mask.counts()
     except UnreadableFileError as error:
         if bad_files is None:
-            return str(error), 0
+            return str(error), None
         bad_files.note(error)
-        return None, 0
+        return None, None
     except InputError as error:
-        return str(error), 0
+        return str(error), None
 
 
 def _inspect(
@@ -151,12 +188,16 @@ def _inspect(
     try:
         with open_raster(image_path) as image, open_raster(mask_path) as mask:
             seen = orientation(image)
+            mismatch, grid = mask_grid(image, mask)
+            warped = f"{mask.name} ({describe_grid(mask)}) to {image.name} ({describe_grid(image)})"
             return Header(
-                (form.band_problem(image), mask_problem(mask), _mismatch(image, mask)),
+                (form.band_problem(image), mask_problem(mask), mismatch),
                 seen.shape,
                 image.dtypes[0],
                 form.lacks_range(image),
                 form.exceeds_8_bits(image),
+                grid,
+                warped if grid else None,
             )
     except UnreadableFileError as error:
         if bad_files is None:
@@ -183,34 +224,3 @@ def _describe_range(path: str, form: ImageFormat) -> str:
         return form.describe_range(path)
     except UnreadableFileError as error:
         return str(error)
-
-
-def _mismatch(image: DatasetReader, mask: DatasetReader) -> str | None:
-    """How the grids of an image and its mask differ, or `None`."""
-    seen, mask_seen = orientation(image), orientation(mask)
-    if seen.shape != mask_seen.shape:
-        return (
-            f"{image.name} is {_describe_size(seen)}, its mask {mask.name} is "
-            f"{_describe_size(mask_seen)}"
-        )
-    if image.crs and mask.crs and image.crs != mask.crs:
-        return f"{image.name} is in {image.crs}, its mask {mask.name} in {mask.crs}"
-    if image.transform.is_identity or mask.transform.is_identity:
-        return None  # one of them has no coordinates
-    to_ground, mask_to_ground = (np.reshape(r.transform, (3, 3)) for r in (image, mask))
-    corners = np.array([[0, image.width, 0], [0, 0, image.height], [1, 1, 1]])
-    shifts = np.linalg.solve(to_ground, mask_to_ground @ corners) - corners
-    if np.abs(shifts).max() > GRID_TOLERANCE:
-        return (
-            f"{image.name} and its mask {mask.name} cover different areas: geotransforms "
-            f"{image.transform.to_gdal()} and {mask.transform.to_gdal()}"
-        )
-    return None
-
-
-def _describe_size(seen: Orientation) -> str:
-    """Width and height of a picture, and of the stored one if it is turned."""
-    size = f"{seen.shape[::-1]}"
-    if seen.code == 1:
-        return size
-    return f"{size} as turned by its orientation {seen.code} (stored {seen.stored[::-1]})"
