@@ -8,4 +8,6 @@ from .datasets.registry import load as load
 from .files.bad_files import BadFiles as BadFiles
 from .files.folder import from_csv as from_csv
 from .files.folder import from_folder as from_folder
+from .files.vectors import from_rasters as from_rasters
+from .files.windows import GridWindows as GridWindows
 from .files.windows import RandomWindows as RandomWindows

@@ -29,10 +29,12 @@ class Elements:
         nbytes: Bytes of all of them, decoded.
         load: Function of an index, an int64 tensor, that returns the element; `None` where they
             can only be read one after the other.
+        kept: Whether they may be kept in memory; not if each is used about once.
     """
 
     nbytes: int
     load: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None
+    kept: bool = True
 
 
 # A dataset that a user derives from one of these is another one, of which nothing is known.

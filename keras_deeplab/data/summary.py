@@ -48,6 +48,17 @@ class LabelCounts:
 
 
 @dataclasses.dataclass(frozen=True)
+class SceneCounts(LabelCounts):
+    """Pixel counts of scenes.
+
+    Args:
+        hectares: Labelled ground; `None` where the size of the pixels is unknown.
+    """
+
+    hectares: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Summary(LabelCounts):
     """Pixel counts and samples of a dataset.
 

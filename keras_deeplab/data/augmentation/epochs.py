@@ -26,7 +26,9 @@ class ImageMemory:
         self._granted: weakref.WeakKeyDictionary[tf.data.Dataset, int] = weakref.WeakKeyDictionary()
 
     def grants(self, dataset: tf.data.Dataset, workers: int = 1) -> bool:
-        """Whether a dataset fits beside those granted before; the answer for it stays the same.
+        """Whether a dataset is to be kept and fits beside those granted before.
+
+        The answer for a dataset stays the same.
 
         Args:
             dataset: Finite dataset of `(image, label)`.
@@ -35,8 +37,9 @@ class ImageMemory:
         if self._budget is None:
             self._budget = int(SHARE * available_memory())
         if dataset not in self._granted:
-            needed = workers * elements_of(dataset).nbytes
-            fits = needed <= self._budget - sum(self._granted.values())
+            elements = elements_of(dataset)
+            needed = workers * elements.nbytes
+            fits = elements.kept and needed <= self._budget - sum(self._granted.values())
             self._granted[dataset] = needed if fits else 0
         return self._granted[dataset] > 0
 

@@ -75,14 +75,8 @@ def check_pairs(
         (problem for header in headers for problem in header.problems),
     )
     images = [image for image, _ in pairs]
-    _raise_ranges(
-        "Images that are not 8-bit: say which values become 0 and 255, with "
-        "value_range=(low, high) or --value-range LOW HIGH",
+    raise_ranges(
         [image for image, header in zip(images, headers, strict=True) if header.lacks_range],
-        form,
-    )
-    _raise_ranges(
-        f"8-bit images with value_range={form.value_range}: {BEYOND_8_BITS}",
         [image for image, header in zip(images, headers, strict=True) if header.exceeds_8_bits],
         form,
     )
@@ -97,10 +91,24 @@ def check_pairs(
     return headers
 
 
-def _raise_ranges(summary: str, images: Sequence[str], form: ImageFormat) -> None:
-    """Raises an error that lists images, the first with their lowest and highest value."""
-    measured = (_describe_range(path, form) for path in images[:MOST_LISTED])
-    raise_problems(summary, [*measured, *images[MOST_LISTED:]])
+def raise_ranges(lacking: Sequence[str], exceeding: Sequence[str], form: ImageFormat) -> None:
+    """Raises a `ValueError` that lists images, the first with their lowest and highest value.
+
+    Args:
+        lacking: Images that need a value range that was not given.
+        exceeding: Images of 8 bits that are to be read with a value range of more bits.
+        form: Format to read them with.
+    """
+    for summary, images in (
+        (
+            "Images that are not 8-bit: say which values become 0 and 255, with "
+            "value_range=(low, high) or --value-range LOW HIGH",
+            lacking,
+        ),
+        (f"8-bit images with value_range={form.value_range}: {BEYOND_8_BITS}", exceeding),
+    ):
+        measured = (_describe_range(path, form) for path in images[:MOST_LISTED])
+        raise_problems(summary, [*measured, *images[MOST_LISTED:]])
 
 
 def _warn_of_mixed_types(images: Sequence[str], headers: Sequence[Header]) -> None:

@@ -6,26 +6,20 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
-from keras_deeplab.data.elements import Elements, note_elements
+from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
 from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.labelled import FilePair, Part, labelled_dataset, part_of
 from keras_deeplab.data.files.mask_file import MaskFile
-from keras_deeplab.data.files.mask_values import (
-    MaskValues,
-    value_labels,
-)
-from keras_deeplab.data.files.mask_values import (
-    mask_values as as_mask_values,
-)
+from keras_deeplab.data.files.mask_values import MaskValues, value_labels
+from keras_deeplab.data.files.mask_values import mask_values as as_mask_values
 from keras_deeplab.data.files.pairs import Folders, pairs_of_csv, pairs_of_folders
 from keras_deeplab.data.files.windows import RandomWindows
 from keras_deeplab.data.summary import LabelCounts
 
 if typing.TYPE_CHECKING:
-    import numpy as np
     import tensorflow as tf
 
 
@@ -200,51 +194,16 @@ def _dataset(
     windows: RandomWindows | None,
     bad_files: BadFiles | None,
 ) -> tf.data.Dataset:
-    import tensorflow as tf
-
-    count = len(pairs) if windows is None else windows.count
-    if bad_files is not None:
-        bad_files.require_others(pairs)
-
-    def load(index):
-        if windows is None:
-            number, place = int(index), None
-        else:
-            number, *place = windows.place(int(index), shapes)
-        return read_pair(pairs[number][0], masks[number], form, place)
-
-    def load_readable(index):
-        return load(index) if bad_files is None else bad_files.element(load, int(index), count)
-
-    def load_tensors(index):
-        image, label = tf.numpy_function(load_readable, [index], (form.dtype, tf.uint8))
-        image = tf.ensure_shape(image, (None, None, form.channels))
-        return image, tf.ensure_shape(label, (None, None))
-
-    dataset = tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
+    images = [FilePair(image, mask, form) for (image, _), mask in zip(pairs, masks, strict=True)]
     if windows is None:
         pixels = sum(height * width for height, width in shapes)
-    else:  # none is larger
-        pixels = count * windows.size**2
-    pixel_bytes = form.channels * tf.as_dtype(form.dtype).size + 1
-    return note_elements(dataset, Elements(pixels * pixel_bytes, load_tensors))
-
-
-def read_pair(
-    image_path: str,
-    mask: MaskFile,
-    form: ImageFormat,
-    place: Sequence[int] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`(image, label)` of a pair of files, or of the part at `(row, column, height, width)`."""
-    from rasterio.windows import Window
-
-    window = None
-    if place is not None:
-        row, column, height, width = place
-        window = Window(column, row, width, height)
-    image, valid = form.read(image_path, window)
-    label = mask.read(window)
-    if valid is not None:
-        label[~valid] = IGNORE_INDEX
-    return image, label
+        return labelled_dataset(images, form, Part, len(pairs), pixels=pixels, bad_files=bad_files)
+    pixels = windows.count * windows.size**2  # none is larger
+    return labelled_dataset(
+        images,
+        form,
+        lambda index: part_of(*windows.place(index, shapes)),
+        windows.count,
+        pixels=pixels,
+        bad_files=bad_files,
+    )

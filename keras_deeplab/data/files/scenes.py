@@ -1,0 +1,121 @@
+"""Scenes: georeferenced images of any size, whose labels are given on the ground."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing
+from collections.abc import Sequence
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab._internal.problems import raise_problems
+from keras_deeplab.data.files.checks import raise_ranges
+from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.orientation import orientation
+from keras_deeplab.data.files.pairs import files_by_stem
+from keras_deeplab.data.files.places import Grid, grid_of, places_of
+from keras_deeplab.data.files.rasters import open_raster
+
+if typing.TYPE_CHECKING:
+    from rasterio import DatasetReader
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A scene, as it is read.
+
+    Args:
+        path: Its file.
+        grid: `Grid` of the pixels that are read.
+        scale: Stored pixels per pixel, along rows and columns; `None` for the scene as stored.
+        all_valid: Whether no pixel can lack data.
+    """
+
+    path: str
+    grid: Grid
+    scale: tuple[float, float] | None
+    all_valid: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(height, width)` in pixels that are read."""
+        return self.grid.height, self.grid.width
+
+
+def scene_files(paths: StrPath | Sequence[StrPath]) -> list[str]:
+    """The files of scenes: those named, and all in the folders among them."""
+    if isinstance(paths, (str, pathlib.Path)):
+        paths = [paths]
+    files: list[str] = []
+    for path in map(pathlib.Path, typing.cast("Sequence[StrPath]", paths)):
+        files += map(str, files_by_stem(path).values()) if path.is_dir() else [str(path)]
+    raise_problems("Scenes that are named twice", {f for f in files if files.count(f) > 1})
+    return files
+
+
+def open_scenes(
+    files: Sequence[str], form: ImageFormat, resolution: float | None = None
+) -> list[Scene]:
+    """Checks scenes by their headers.
+
+    Args:
+        files: Their files.
+        form: Format to read them with.
+        resolution: Ground resolution to read them at, in metres per pixel; `None` as stored.
+
+    Raises:
+        ValueError: Lists the scenes that cannot be read, have no georeference, or do not fit the
+            format.
+    """
+    found: list[Scene] = []
+    problems: list[str | None] = []
+    lacking, exceeding = [], []
+    for path in files:
+        try:
+            with open_raster(path) as raster:
+                problem = form.band_problem(raster) or _place_problem(raster)
+                problems.append(problem)
+                if problem is None:
+                    found.append(_scene(path, raster, form, resolution))
+                    lacking += [path] * form.lacks_range(raster)
+                    exceeding += [path] * form.exceeds_8_bits(raster)
+        except InputError as error:
+            problems.append(str(error))
+    raise_problems("Scenes that cannot be used", problems)
+    raise_ranges(lacking, exceeding, form)
+    return found
+
+
+def _place_problem(raster: DatasetReader) -> str | None:
+    """Why places on the ground cannot be found in an open raster, or `None`."""
+    orientation(raster)  # an error where it has one, and coordinates
+    grid = grid_of(raster)
+    if grid.gcps:
+        return (
+            f"{raster.name} has ground control points instead of a geotransform: warp it first, "
+            "for example with gdalwarp"
+        )
+    if grid.georeferenced:
+        return None
+    missing = "CRS" if grid.crs is None else "geotransform"
+    return f"{raster.name} has no {missing}: it is not known where the labels are on it"
+
+
+def _scene(path: str, raster: DatasetReader, form: ImageFormat, resolution: float | None) -> Scene:
+    grid, valid = grid_of(raster), form.all_valid(raster)
+    if resolution is None:
+        return Scene(path, grid, None, valid)
+    places = places_of(grid)
+    if places is None:
+        raise InputError(
+            f"{path}: its ground resolution is unknown, so it cannot be read at {resolution:g} m "
+            "per pixel."
+        )
+    factor = places.resolution_m / resolution
+    height, width = (max(round(length * factor), 1) for length in (grid.height, grid.width))
+    rows, columns = grid.height / height, grid.width / width
+    a, b, c, d, e, f, *_ = grid.transform
+    transform = type(grid.transform)(a * columns, b * rows, c, d * columns, e * rows, f)
+    scaled = dataclasses.replace(grid, height=height, width=width, transform=transform)
+    return Scene(path, scaled, (rows, columns), valid)

@@ -1,0 +1,234 @@
+"""Scenes whose labels are polygons, as a `tf.data.Dataset` of (image, label)."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import pathlib
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
+from keras_deeplab._internal.problems import listing
+from keras_deeplab.data.class_table import ClassTable
+from keras_deeplab.data.files.bad_files import BadFiles
+from keras_deeplab.data.files.burning import Burner, BurntLabels, in_pixels
+from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.labelled_scenes import LabelledScenes
+from keras_deeplab.data.files.places import apply_transform
+from keras_deeplab.data.files.polygon_labels import PolygonLabels
+from keras_deeplab.data.files.scenes import Scene, open_scenes, scene_files
+from keras_deeplab.data.files.windows import GridWindows, RandomWindows
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+TOLERANCE = 0.1  # pixels that an edge may be off
+
+logger = logging.getLogger("keras_deeplab")
+
+
+def from_rasters(
+    scenes: StrPath | Sequence[StrPath],
+    labels: StrPath,
+    *,
+    class_field: str | None = None,
+    classes: ClassTable | Sequence[str] | None = None,
+    layer: str | None = None,
+    burn_order: str | Sequence[str] | None = None,
+    all_touched: bool = False,
+    labelled_area: StrPath | None = None,
+    ignore_unknown: bool = False,
+    resolution: float | None = None,
+    bands: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    windows: RandomWindows | GridWindows | None = None,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
+    """Windows of georeferenced scenes, labelled by the polygons of a vector file.
+
+    Scenes may be of any size, and scenes and polygons in any coordinate reference systems: only
+    windows are read, and polygons are burnt into them. Needs `pip install "keras-deeplab[vector]"`.
+
+    Args:
+        scenes: Raster, folder of rasters, or list of them. Each has a CRS and a geotransform.
+        labels: GeoPackage, GeoJSON, Shapefile, FlatGeobuf or other vector file of polygons.
+        class_field: Attribute field that says the class of a polygon: its name, or its index in
+            `classes`. 255, null and empty values mean ignored ground. `None` if all polygons are of
+            one class.
+        classes: `ClassTable`, or list of class names. With a class `background`, ground without
+            polygons is of that class; without it, such ground is ignored. `None`: class 0 is
+            `background`, the values of the field follow in sorted order.
+        layer: Name of the layer; needed where several have geometries.
+        burn_order: Which of overlapping polygons is on top: class names from bottom to top, below
+            which the other classes are; or the name of a field of numbers, the highest on top. By
+            default the later one in the file.
+        all_touched: Whether all pixels that a polygon touches belong to it, not only those whose
+            centre is in it.
+        labelled_area: Vector file of polygons outside of which labels are ignored.
+        ignore_unknown: Whether ground of values that are not classes is ignored, instead of an
+            error.
+        resolution: Ground resolution to read all scenes at, in metres per pixel; `None` reads each
+            as stored.
+        bands: Bands to read, see `from_folder`.
+        value_range: Stored values that map to 0 and 255, see `from_folder`.
+        windows: `RandomWindows` for training, or `GridWindows`; by default
+            `GridWindows(1024, overlap=128)`, which counts every labelled pixel once.
+        bad_files: `BadFiles` for parts of scenes that cannot be read; `None` makes them errors.
+
+    Returns:
+        `tf.data.Dataset` of `(image, label)` of known length, as of `from_folder`. Where a scene
+        has no data, its label is 255. Windows of a grid without labelled pixels are left out.
+        `dataset.class_names` lists the names of the classes.
+
+    Raises:
+        ValueError: Scenes that cannot be read, without georeference, or whose bands or values do
+            not fit; a labels file without polygons, with points or lines, without CRS, or without
+            the layer or field; values that are not classes, with their counts; no polygon on the
+            scenes, or no labelled pixel.
+        tf.errors.InvalidArgumentError: Names a scene that turns out damaged when it is read.
+    """
+    order = (burn_order,) if isinstance(burn_order, str) else tuple(burn_order or ())
+    polygons = PolygonLabels(
+        pathlib.Path(labels),
+        class_field=class_field,
+        layer=layer,
+        burn_order=order,
+        all_touched=all_touched,
+        area=None if labelled_area is None else pathlib.Path(labelled_area),
+        ignore_unknown=ignore_unknown,
+    )
+    form = ImageFormat(None if bands is None else tuple(bands), value_range)
+    opened = open_scenes(scene_files(scenes), form, resolution)
+    if classes is None:
+        classes = default_classes(opened, polygons)
+    elif not isinstance(classes, ClassTable):
+        classes = ClassTable(tuple(classes))
+    labelled = label_scenes(opened, polygons, classes, form, bad_files)
+    dataset = labelled.dataset(windows or GridWindows())
+    dataset.class_names = list(classes.names)  # as of keras.utils.image_dataset_from_directory
+    return dataset
+
+
+def default_classes(scenes: Sequence[Scene], polygons: PolygonLabels) -> ClassTable:
+    """Class 0 is `background`, the values of the class field follow in sorted order."""
+    return polygons.default_classes(scenes[0].grid.crs, _tolerance(scenes))
+
+
+def label_scenes(
+    scenes: Sequence[Scene],
+    polygons: PolygonLabels,
+    classes: ClassTable,
+    form: ImageFormat,
+    bad_files: BadFiles | None = None,
+) -> LabelledScenes:
+    """Scenes with polygons as labels; see `from_rasters`."""
+    providers = burnt_labels(scenes, polygons, classes)
+    return LabelledScenes(scenes, providers, classes, form, bad_files)
+
+
+def burnt_labels(
+    scenes: Sequence[Scene], polygons: PolygonLabels, classes: ClassTable
+) -> list[BurntLabels]:
+    """The labels of each scene; a log message says which polygons are on none.
+
+    Raises:
+        ValueError: When no polygon is on a scene.
+    """
+    by_crs: dict[str, list[int]] = collections.defaultdict(list)
+    for number, scene in enumerate(scenes):
+        by_crs[scene.grid.crs.to_wkt()].append(number)
+    providers: dict[int, BurntLabels] = {}
+    indices: typing.Any = None
+    used: set[int] = set()
+    total, without = 0, []
+    for numbers in by_crs.values():
+        crs = scenes[numbers[0]].grid.crs
+        tolerance = _tolerance([scenes[number] for number in numbers])
+        found, texts = polygons.read(crs, tolerance, classes)
+        area = polygons.read_area(crs, tolerance)
+        if indices is None:
+            indices, total = polygons.indices(texts, classes), len(texts)
+        values = np.array([indices[text] for text in texts], np.uint8)
+        for number in numbers:
+            scene = scenes[number]
+            on_scene = _on_scene(found.geometries, scene)
+            used.update(found.numbers[on_scene].tolist())
+            without += [] if on_scene.any() else [scene.path]
+            providers[number] = BurntLabels(
+                str(polygons.path),
+                _burner(found.geometries, values, on_scene, scene, polygons.all_touched),
+                polygons.fill(classes),
+                area=None if area is None else _area_burner(area.geometries, scene),
+            )
+    _say_places(polygons, total, len(used), without, len(scenes))
+    return [providers[number] for number in range(len(scenes))]
+
+
+def _tolerance(scenes: Sequence[Scene]) -> float:
+    """The length of the shortest side of a pixel of the scenes, times `TOLERANCE`."""
+    sides = [
+        np.hypot(*side)
+        for transform in (scene.grid.transform for scene in scenes)
+        for side in ((transform.a, transform.d), (transform.b, transform.e))
+    ]
+    return float(TOLERANCE * min(sides))
+
+
+def _on_scene(polygons: np.ndarray, scene: Scene) -> np.ndarray:
+    """Which polygons meet the area of a scene, `(polygons,)` bool."""
+    import shapely
+
+    height, width = scene.shape
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
+    outline = shapely.polygons(_ground(scene, corners))
+    shapely.prepare(outline)
+    return shapely.intersects(outline, polygons)
+
+
+def _ground(scene: Scene, pixels: np.ndarray) -> np.ndarray:
+    """Coordinates `(N, 2)` of pixels `(column, row)` of a scene."""
+    return np.stack(apply_transform(scene.grid.transform, *pixels.T), axis=-1)
+
+
+def _burner(
+    polygons: np.ndarray,
+    values: np.ndarray,
+    chosen: np.ndarray,
+    scene: Scene,
+    all_touched: bool,
+) -> Burner:
+    placed = in_pixels(polygons[chosen], scene.grid.transform)
+    return Burner(placed, values[chosen], all_touched=all_touched)
+
+
+def _area_burner(area: np.ndarray, scene: Scene) -> Burner:
+    return _burner(area, np.ones(len(area), np.uint8), _on_scene(area, scene), scene, False)
+
+
+def _say_places(
+    polygons: PolygonLabels, total: int, used: int, without: Sequence[str], scenes: int
+) -> None:
+    """Logs how many polygons are on the scenes; a `ValueError` if none is."""
+    if not used:
+        raise InputError(
+            f"{polygons.path}: none of its {total:,} polygons is on the scenes ({without[0]}). "
+            "Open both in QGIS: if they do not lie on each other there, a CRS is wrong."
+        )
+    logger.info(
+        "%s: %s polygons, %s of them on the scenes, %s outside.",
+        polygons.path,
+        f"{total:,}",
+        f"{used:,}",
+        f"{total - used:,}",
+    )
+    if without:
+        logger.warning(
+            "%d of %d scenes have no polygon. If they are not labelled, leave them out:%s",
+            len(without),
+            scenes,
+            listing(without),
+        )
