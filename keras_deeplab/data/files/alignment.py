@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_deeplab.data.files.orientation import Orientation, orientation
+from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.places import Grid, apply_transform, grid_of
 
 if TYPE_CHECKING:
@@ -75,10 +75,7 @@ def _mismatch(image: DatasetReader, mask: DatasetReader) -> str | None:
     """How two rasters of which not both are located differ, or `None`."""
     seen, mask_seen = orientation(image), orientation(mask)
     if seen.shape != mask_seen.shape:
-        return (
-            f"{image.name} is {_describe_size(seen)}, its mask {mask.name} is "
-            f"{_describe_size(mask_seen)}"
-        )
+        return f"{image.name} is {seen}, its mask {mask.name} is {mask_seen}"
     if image.crs and mask.crs and image.crs != mask.crs:
         return f"{image.name} is in {image.crs}, its mask {mask.name} in {mask.crs}"
     if image.transform.is_identity or mask.transform.is_identity:
@@ -126,11 +123,3 @@ def _bounds(raster: DatasetReader) -> tuple[float, float, float, float]:
     rows = np.array([0, 0, raster.height, raster.height])
     x, y = apply_transform(raster.transform, columns, rows)
     return x.min(), y.min(), x.max(), y.max()
-
-
-def _describe_size(seen: Orientation) -> str:
-    """Width and height of a picture, and of the stored one if it is turned."""
-    size = f"{seen.shape[::-1]}"
-    if seen.code == 1:
-        return size
-    return f"{size} as turned by its orientation {seen.code} (stored {seen.stored[::-1]})"

@@ -20,10 +20,12 @@ from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
 from keras_deeplab.data.files.mask_file import MaskFile
 from keras_deeplab.data.files.mask_values import suggested_values
 from keras_deeplab.data.files.masks import MaskCounts, mask_problem, stored_values
-from keras_deeplab.data.files.orientation import orientation
+from keras_deeplab.data.files.orientation import Orientation, orientation
 from keras_deeplab.data.files.rasters import UnreadableFileError, open_raster
 
 if TYPE_CHECKING:
+    from rasterio import DatasetReader
+
     from keras_deeplab.data.files.places import Grid
 
 logger = logging.getLogger("keras_deeplab")
@@ -31,10 +33,11 @@ logger = logging.getLogger("keras_deeplab")
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What the headers of an image and its mask say.
+    """What the headers of an image and its mask, if it has one, say.
 
     Args:
         problems: What is wrong with the pair; `None` entries are nothing.
+        seen: `Orientation` of the image, and its size; `None` if it cannot be read.
         size: `(height, width)` of the turned image; `(0, 0)` if neither file can be read.
         dtype: Data type of the image; `None` if it cannot be read.
         lacks_range: Whether the image needs a value range that was not given.
@@ -44,6 +47,7 @@ class Header:
     """
 
     problems: tuple[str | None, ...] = ()
+    seen: Orientation | None = None
     size: tuple[int, int] = (0, 0)
     dtype: str | None = None
     lacks_range: bool = False
@@ -69,18 +73,14 @@ def check_pairs(
         ValueError: Lists the invalid files by kind of problem.
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(lambda pair: _inspect(pair[0], pair[1], form, bad_files), pairs))
+        headers = list(
+            pool.map(lambda pair: _inspect_pair(pair[0], pair[1], form, bad_files), pairs)
+        )
     raise_problems(
         "Images and masks that cannot be read, or do not fit each other (sizes as width, height)",
         (problem for header in headers for problem in header.problems),
     )
-    images = [image for image, _ in pairs]
-    raise_ranges(
-        [image for image, header in zip(images, headers, strict=True) if header.lacks_range],
-        [image for image, header in zip(images, headers, strict=True) if header.exceeds_8_bits],
-        form,
-    )
-    _warn_of_mixed_types(images, headers)
+    _check_values([image for image, _ in pairs], headers, form)
     warped = [header.warped for header in headers if header.warped]
     if warped:
         logger.warning(
@@ -89,6 +89,30 @@ def check_pairs(
             listing(warped),
         )
     return headers
+
+
+def check_images(
+    images: Sequence[str], form: ImageFormat, bad_files: BadFiles | None = None
+) -> list[Header]:
+    """As `check_pairs`, of images without mask files."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        headers = list(pool.map(lambda image: _inspect_image(image, form, bad_files), images))
+    raise_problems(
+        "Images that cannot be read",
+        (problem for header in headers for problem in header.problems),
+    )
+    _check_values(images, headers, form)
+    return headers
+
+
+def _check_values(images: Sequence[str], headers: Sequence[Header], form: ImageFormat) -> None:
+    """Raises a `ValueError` for images that do not fit the value range; warns of mixed types."""
+    raise_ranges(
+        [image for image, header in zip(images, headers, strict=True) if header.lacks_range],
+        [image for image, header in zip(images, headers, strict=True) if header.exceeds_8_bits],
+        form,
+    )
+    _warn_of_mixed_types(images, headers)
 
 
 def raise_ranges(lacking: Sequence[str], exceeding: Sequence[str], form: ImageFormat) -> None:
@@ -190,30 +214,51 @@ def _count_labels(
         return str(error), None
 
 
-def _inspect(
-    image_path: str, mask_path: str, form: ImageFormat, bad_files: BadFiles | None
-) -> Header:
+def _inspect_pair(pair: tuple[str, str], form: ImageFormat, bad_files: BadFiles | None) -> Header:
     try:
-        with open_raster(image_path) as image, open_raster(mask_path) as mask:
-            seen = orientation(image)
+        with open_raster(pair[0]) as image, open_raster(pair[1]) as mask:
+            header = _header(image, form)
             mismatch, grid = mask_grid(image, mask)
             warped = f"{mask.name} ({describe_grid(mask)}) to {image.name} ({describe_grid(image)})"
-            return Header(
-                (form.band_problem(image), mask_problem(mask), mismatch),
-                seen.shape,
-                image.dtypes[0],
-                form.lacks_range(image),
-                form.exceeds_8_bits(image),
-                grid,
-                warped if grid else None,
+            return dataclasses.replace(
+                header,
+                problems=(*header.problems, mask_problem(mask), mismatch),
+                grid=grid,
+                warped=warped if grid else None,
             )
     except UnreadableFileError as error:
         if bad_files is None:
             return Header((str(error),))
-        shapes = [_shape(path, bad_files) for path in (image_path, mask_path)]
+        shapes = [_shape(path, bad_files) for path in pair]
         return Header(size=next(filter(None, shapes), (0, 0)))
     except InputError as error:  # of an orientation
         return Header((str(error),))
+
+
+def _inspect_image(path: str, form: ImageFormat, bad_files: BadFiles | None) -> Header:
+    try:
+        with open_raster(path) as image:
+            return _header(image, form)
+    except UnreadableFileError as error:
+        if bad_files is None:
+            return Header((str(error),))
+        bad_files.note(error)
+        return Header()
+    except InputError as error:  # of an orientation
+        return Header((str(error),))
+
+
+def _header(image: DatasetReader, form: ImageFormat) -> Header:
+    """What the header of an open image says."""
+    seen = orientation(image)
+    return Header(
+        (form.band_problem(image),),
+        seen,
+        seen.shape,
+        image.dtypes[0],
+        form.lacks_range(image),
+        form.exceeds_8_bits(image),
+    )
 
 
 def _shape(path: str, bad_files: BadFiles) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.data.files.labelled import FilePair, Part, labelled_dataset, part_of
+from keras_deeplab.data.files.labelled import FilePair, labelled_files
 from keras_deeplab.data.files.mask_file import MaskFile
 from keras_deeplab.data.files.mask_values import MaskValues, value_labels
 from keras_deeplab.data.files.mask_values import mask_values as as_mask_values
@@ -195,15 +195,4 @@ def _dataset(
     bad_files: BadFiles | None,
 ) -> tf.data.Dataset:
     images = [FilePair(image, mask, form) for (image, _), mask in zip(pairs, masks, strict=True)]
-    if windows is None:
-        pixels = sum(height * width for height, width in shapes)
-        return labelled_dataset(images, form, Part, len(pairs), pixels=pixels, bad_files=bad_files)
-    pixels = windows.count * windows.size**2  # none is larger
-    return labelled_dataset(
-        images,
-        form,
-        lambda index: part_of(*windows.place(index, shapes)),
-        windows.count,
-        pixels=pixels,
-        bad_files=bad_files,
-    )
+    return labelled_files(images, shapes, form, windows=windows, bad_files=bad_files)
