@@ -57,7 +57,7 @@ def command(
     other = protocol_for(protocol_b, source, options["test_size"]) if protocol_b else protocol
     images = WithProgress(source.open(classes))
     comparison = compare(
-        [(first, protocol), (second, other)], images, classes, names=source.names()
+        [(first, protocol), (second, other)], images, classes, names=source.names(classes)
     )
     comparison = {"a": a, "b": b, "data": str(source), **comparison}
     print_comparison(comparison)

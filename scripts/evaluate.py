@@ -44,7 +44,7 @@ def command(
     predictor, classes, source = open_evaluation(model, options)
     protocol = make_protocol(options, source)
     images = WithProgress(source.open(classes))
-    assessment = assess(predictor, images, classes, protocol, names=source.names())
+    assessment = assess(predictor, images, classes, protocol, names=source.names(classes))
     print_summary(assessment.summary())
     if json_file:
         write_json(json_file, assessment.summary())

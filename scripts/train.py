@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import sys
 import typing
@@ -25,7 +26,10 @@ from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, r
 from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
 from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
 
+MOST_WINDOWS = 100_000  # of scenes, after which they are used again, with other crops
+
 if typing.TYPE_CHECKING:
+    from keras_deeplab.data.files.windows import RandomWindows
     from keras_deeplab.data.source import DataSource
     from keras_deeplab.training.recipe import Recipe
 
@@ -41,7 +45,7 @@ def option(*names: str, **settings: typing.Any):
 @labelled_images()
 @labelled_images("val-", what="validation images")
 @file_format()
-@option("--classes", type=FILE, help="Class table of the masks (JSON): names and colours.")
+@option("--classes", type=FILE, help="Class table of the labels (JSON): names and colours.")
 @option("--output", type=OUTPUT_FOLDER, help="Folder of the run.")
 @recipe_options()
 @option("--show-recipe", is_flag=True, help="Print the recipe of these options and exit.")
@@ -76,7 +80,8 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
     """Train a DeepLabV3+ on labelled images.
 
     Give a prepared dataset (--dataset, see prepare: trains on its train split, validates on val),
-    folders of images and masks, or a CSV file. Masks hold class indices or colours, see --classes.
+    folders of images and masks, a CSV file, or scenes and a file of polygons (--images SCENE.tif
+    --labels FILE --class-field NAME). Masks hold class indices or colours, see --classes.
     The run folder gets the best and the last weights, the history as CSV, a curve, TensorBoard
     events and a record of the run. Pass it to predict and evaluate as a model.
 
@@ -132,11 +137,10 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         "train": data_source(options, subset="train"),
         "val": data_source(options, subset="val", prefix="val_", required=False),
     }
-    classes = class_table(options, sources["train"]) or sources["train"].classes()
-    if classes is None:
-        raise click.UsageError(
-            "Give --classes: masks in files need a class table, or --mask-values with class names."
-        )
+    classes = training_classes(options, sources["train"], start)
+    if sources["val"] is not None:
+        resolution = sources["train"].ground().resolution_m
+        sources["val"] = sources["val"].near_resolution(resolution)
     if len(classes) < 2:
         raise click.UsageError(
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
@@ -149,7 +153,8 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         name: BadFiles(stand_in) if skip else None
         for name, stand_in in (("train", "next"), ("val", "ignored"))
     }
-    datasets = open_datasets(sources, classes, bad_files, worker_share(strategy)[0])
+    workers = worker_share(strategy)[0]
+    datasets = open_datasets(sources, classes, bad_files, workers, training_windows(recipe))
     notes = note_run(context, output, resume, sources, options, strategy)
     try:
         train(
@@ -169,7 +174,34 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
             click.echo(files.report(), err=True)
 
 
-def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing.Any]:
+def training_classes(options, source: DataSource, start):
+    """The class table of the labels.
+
+    It is that of `--classes` or of a prepared dataset. Where labels name their classes, it is
+    otherwise that of the model that the training starts from, or of the labels.
+    """
+    classes = class_table(options, source)
+    if classes is None and source.names_classes and start.metadata is not None:
+        classes = start.metadata.classes
+    classes = classes or source.default_classes()
+    if classes is None:
+        raise click.UsageError(
+            "Give --classes: masks in files need a class table, or --mask-values with class names."
+        )
+    return classes
+
+
+def training_windows(recipe: Recipe):
+    """The windows of scenes for a training: the largest part that a crop shows, for each sample."""
+    from keras_deeplab.data.files.windows import RandomWindows
+
+    count = min(recipe.steps * recipe.batch_size, MOST_WINDOWS)
+    return RandomWindows(math.ceil(recipe.crop / recipe.scale_range[0]), count, recipe.seed % 2**32)
+
+
+def open_datasets(
+    sources, classes, bad_files, workers: int, windows: RandomWindows
+) -> dict[str, typing.Any]:
     """The dataset of each source, `None` without one; validation images stay in memory if they fit.
 
     Args:
@@ -177,6 +209,7 @@ def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing
         classes: Classes of the masks.
         bad_files: `BadFiles` or `None` by the same names.
         workers: Processes that train together; each keeps its images.
+        windows: Windows of the training, for scenes.
     """
     from keras_deeplab.data.augmentation.epochs import MEMORY, cache_if_small
 
@@ -184,7 +217,9 @@ def open_datasets(sources, classes, bad_files, workers: int) -> dict[str, typing
     for name, source in sources.items():
         if source is None:
             continue
-        datasets[name], counts = source.open_counted(classes, bad_files=bad_files[name])
+        datasets[name], counts = source.open_counted(
+            classes, bad_files=bad_files[name], windows=windows if name == "train" else None
+        )
         if counts is not None:
             say_counts(name, counts, classes)
     MEMORY.grants(datasets["train"], workers)  # first: they are read more often
@@ -207,8 +242,9 @@ def say_counts(name: str, counts, classes) -> None:
         f"{each} {share:.1%}" for each, share in zip(classes.names, counts.shares, strict=True)
     )
     ignored = counts.ignored / (labelled + counts.ignored)
-    pairs = "1 pair" if counts.images == 1 else f"{counts.images} pairs"
-    click.echo(f"{name}: {pairs}; {shares}; {ignored:.1%} of all pixels ignored.", err=True)
+    click.echo(
+        f"{name}: {counts.describe()}; {shares}; {ignored:.1%} of all pixels ignored.", err=True
+    )
     absent = [each for each, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
     if absent:
         click.echo(f"Warning: {name}: never labelled: {', '.join(absent)}.", err=True)

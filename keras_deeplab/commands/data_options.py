@@ -9,6 +9,14 @@ from collections.abc import Callable, Mapping
 
 import click
 
+from keras_deeplab.commands.polygon_options import (
+    coco_annotations,
+    polygon_files,
+    polygon_format,
+    polygon_labels,
+    refuse_polygon_options,
+)
+
 if typing.TYPE_CHECKING:
     from keras_deeplab.data.class_table import ClassTable
     from keras_deeplab.data.files.images import ImageFormat
@@ -16,6 +24,7 @@ if typing.TYPE_CHECKING:
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=pathlib.Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=pathlib.Path)
+IMAGES = click.Path(exists=True, path_type=pathlib.Path)  # a folder, or a scene
 
 
 class OutputPath(click.Path):
@@ -66,7 +75,10 @@ def labelled_images(prefix: str = "", *, what: str = "images") -> Decorator:
     """
     return decorator(
         click.option(
-            f"--{prefix}images", type=FOLDER, multiple=True, help=f"Folder of {what}; repeatable."
+            f"--{prefix}images",
+            type=IMAGES,
+            multiple=True,
+            help=f"Folder of {what}, or, with --{prefix}labels, a scene; repeatable.",
         ),
         click.option(
             f"--{prefix}masks",
@@ -80,6 +92,7 @@ def labelled_images(prefix: str = "", *, what: str = "images") -> Decorator:
         click.option(
             f"--{prefix}pairs", type=FILE, help="CSV file with columns image,mask; not folders."
         ),
+        *polygon_files(prefix),
     )
 
 
@@ -96,6 +109,7 @@ def file_format() -> Decorator:
             help="Class of each value in masks that do not hold class indices, for example "
             "0=background,255=building; the class ignore means no label.",
         ),
+        *polygon_format(),
         image_options(),
     )
 
@@ -199,14 +213,35 @@ def data_source(options, *, subset, prefix="", required=True):
                 "--dataset cannot be combined with options that name or read files: "
                 "--images, --masks, --split, --pairs, --mask-values, --bands, --value-range."
             )
+        refuse_polygon_options(options)
         return DataSource(options["dataset"], options["data_dir"], subset)
-    if not (required or any(files.values())):
+    flag = f"--{prefix}".replace("_", "-")
+    if not (required or any(files.values()) or options[f"{prefix}labels"]):
         return None
+    annotations = coco_annotations(options, prefix)
+    if annotations is not None and files["images"] and not (files["masks"] or files["pairs"]):
+        return DataSource(
+            images=files["images"], annotations=annotations, split=files["split"], form=form
+        )
+    if not (files["masks"] or files["pairs"] or files["split"]):
+        labels = polygon_labels(options, prefix)
+        if labels is not None and files["images"]:
+            return DataSource(
+                images=files["images"], labels=labels, resolution=options["resolution"], form=form
+            )
+    refuse_polygon_options(options, prefix)
     folders = files["images"] and files["masks"]
     if bool(folders) == bool(files["pairs"]) or (files["split"] and not folders):
-        flag = f"--{prefix}".replace("_", "-")
         dataset = "" if prefix else ", or --dataset"
-        raise click.UsageError(f"Give {flag}images and {flag}masks, or {flag}pairs{dataset}.")
+        raise click.UsageError(
+            f"Give {flag}images and {flag}masks or {flag}labels, or {flag}pairs{dataset}."
+        )
+    for path in files["images"]:
+        if not path.is_dir():
+            raise click.UsageError(
+                f"{flag}images {path} is not a folder. With {flag}masks, name folders, or use "
+                f"{flag}pairs."
+            )
     return DataSource(
         **files,
         mask_suffix=options["mask_suffix"],

@@ -20,6 +20,7 @@ from keras_deeplab.commands.data_options import (
     labelled_images,
     named_dataset,
 )
+from keras_deeplab.commands.polygon_options import FILES, HOW
 from keras_deeplab.prediction.protocols import (
     PROTOCOLS,
     Protocol,
@@ -41,8 +42,8 @@ if typing.TYPE_CHECKING:
 SUBSET = "val"  # of a prepared dataset
 PROTOCOL = click.Choice(list(PROTOCOLS))
 IMAGE_OPTIONS = (  # parameter names of `evaluated_images`
-    *("dataset", "data_dir", "images", "masks", "split", "pairs", "mask_suffix"),
-    *("mask_values", "bands", "value_range", "classes"),
+    *("dataset", "data_dir", "images", "masks", "split", "pairs", "mask_suffix", "bands"),
+    *("value_range", "classes", "mask_values", *FILES, *HOW),
 )
 
 
@@ -53,7 +54,7 @@ def evaluated_images() -> Decorator:
         labelled_images(),
         file_format(),
         click.option(
-            "--classes", type=FILE, help="Class table of the masks. Default: the model's."
+            "--classes", type=FILE, help="Class table of the labels. Default: the model's."
         ),
     )
 
@@ -227,7 +228,7 @@ def open_images(
     source = data_source(options, subset=SUBSET)
     classes = class_table(options, source) or trained.classes
     check_same_classes("labels", classes, model, trained.classes)
-    return classes, source.with_format(trained.form)
+    return classes, source.with_format(trained.form).near_resolution(trained.resolution_m)
 
 
 def model_metadata(model: keras.Model | str) -> ModelMetadata:

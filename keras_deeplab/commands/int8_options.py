@@ -14,6 +14,7 @@ from keras_deeplab.commands.evaluation_options import (
     evaluated_images,
     open_images,
 )
+from keras_deeplab.commands.polygon_options import FILES, HOW
 from keras_deeplab.runtimes.registry import INT8
 
 if typing.TYPE_CHECKING:
@@ -21,8 +22,11 @@ if typing.TYPE_CHECKING:
     from keras_deeplab.runtimes.source import ModelSource
 
 ONLY_INT8 = ("calibrate", "accept_loss", *IMAGE_OPTIONS)
-LABELLED = ("dataset", "images", "masks", "pairs", "split")  # each names labelled images
-ONLY_LABELLED = ("accept_loss", "data_dir", "mask_suffix", "mask_values", "classes")
+LABELLED = ("dataset", "images", "masks", "labels", "pairs", "split")  # each names labelled images
+ONLY_LABELLED = (
+    *("accept_loss", "data_dir", "mask_suffix", "mask_values", "classes"),
+    *(*FILES[1:], *HOW),
+)
 HOW_TO_READ = ("bands", "value_range")
 
 

@@ -92,6 +92,9 @@ def given_arguments(context: click.Context, names: typing.Collection[str]) -> li
         value = context.params.get(parameter.name or "")
         if parameter.name not in names or value in (parameter.get_default(context), None, ()):
             continue
+        if getattr(parameter, "is_flag", False):
+            given.append(parameter.opts[0])
+            continue
         for item in value if getattr(parameter, "multiple", False) else [value]:
             if parameter.nargs > 1:
                 parts = [str(part) for part in item]

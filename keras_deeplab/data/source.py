@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import pathlib
 import typing
@@ -12,33 +13,48 @@ from collections.abc import Iterator
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
+from keras_deeplab.data.files.annotated import AnnotatedPictures
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.folder import open_counted_pairs, open_pairs
 from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.labelled_scenes import LabelledScenes
 from keras_deeplab.data.files.mask_values import MaskValues, mask_values, named_classes
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
+from keras_deeplab.data.files.places import places_of
+from keras_deeplab.data.files.polygon_labels import PolygonLabels
+from keras_deeplab.data.files.scenes import NEAR, Scene, open_scenes, scene_files
+from keras_deeplab.data.files.vectors import default_classes, label_scenes
+from keras_deeplab.data.files.windows import GridWindows, RandomWindows
 from keras_deeplab.data.summary import LabelCounts
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
+GRID = GridWindows()  # in which scenes are validated and evaluated
+
+logger = logging.getLogger("keras_deeplab")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataSource:
-    """Labelled images: a prepared dataset, folders of images and masks, or a CSV file of pairs.
+    """Labelled images: a prepared dataset, files of images and masks, or scenes and polygons.
 
     Folders and CSV files are read once, at the first use; headers and pixels when it is opened.
+    Scenes are read by windows.
 
     Args:
         dataset: Name of a prepared dataset, see `data.list_datasets`; excludes all file arguments.
         data_dir: Folder of prepared datasets, see `data.load`.
         subset: Split of the prepared dataset, `"train"` or `"val"`.
-        images: Folders of images.
+        images: Folders of images; with `labels`, scenes or folders of scenes.
         masks: Folders of masks, one per image folder.
         split: File that lists the stems to use, or `None` for all.
         pairs: CSV file of pairs instead of folders.
         mask_suffix: Suffix of mask file names, for example `"_mask"`.
+        labels: `PolygonLabels` of scenes, instead of masks.
+        annotations: COCO file of the images, instead of masks, see `data.from_coco`.
+        resolution: Ground resolution to read scenes at, in metres per pixel; `None` as stored.
         form: `ImageFormat` of the images.
         mask_values: Class name of each stored value in masks, where they are not class indices, see
             `data.from_folder`; pairs or a mapping.
@@ -55,6 +71,9 @@ class DataSource:
     split: pathlib.Path | None = None
     pairs: pathlib.Path | None = None
     mask_suffix: str = ""
+    labels: PolygonLabels | None = None
+    annotations: pathlib.Path | None = None
+    resolution: float | None = None
     form: ImageFormat = dataclasses.field(default_factory=ImageFormat)
     mask_values: MaskValues = ()
 
@@ -62,8 +81,15 @@ class DataSource:
         object.__setattr__(self, "mask_values", mask_values(self.mask_values))
         folders = bool(self.images or self.masks or self.split)
         if self.dataset is not None:
-            if folders or self.pairs or self.mask_values or self.form != ImageFormat():
+            others = self.pairs or self.labels or self.annotations or self.mask_values
+            if folders or others or self.form != ImageFormat():
                 raise InputError("A prepared dataset cannot be combined with options of files.")
+        elif self.labels is not None:
+            if not self.images or self.masks or self.split or self.pairs:
+                raise InputError("Polygons are labels of scenes: give images and no masks.")
+        elif self.annotations is not None:
+            if not self.images or self.masks or self.pairs:
+                raise InputError("Annotations are labels of images: give folders and no masks.")
         elif self.pairs is not None:
             if folders:
                 raise InputError("Give folders of images and masks, or a CSV file of pairs.")
@@ -81,10 +107,36 @@ class DataSource:
             return self
         return dataclasses.replace(self, form=self.form.completed(form))
 
+    def near_resolution(self, metres: float | None) -> DataSource:
+        """The same scenes, read at a ground resolution unless one is chosen or theirs are near.
+
+        Args:
+            metres: Metres per pixel; `None` where unknown, which changes nothing.
+        """
+        if self.labels is None or self.resolution is not None or metres is None:
+            return self
+        known = [places_of(scene.grid) for scene in self._scenes]
+        ratios = [places.resolution_m / metres for places in known if places is not None]
+        if all(1 / NEAR <= ratio <= NEAR for ratio in ratios):
+            return self
+        logger.warning("The scenes are read at %.3g m per pixel, as those of the training.", metres)
+        return dataclasses.replace(self, resolution=metres)
+
     def classes(self) -> ClassTable | None:
-        """Class table of a prepared dataset or of `mask_values`; `None` for other files."""
-        if self.dataset is not None:
-            return registry.classes(self.dataset)
+        """Class table of a prepared dataset; `None` for files, which do not hold one."""
+        return None if self.dataset is None else registry.classes(self.dataset)
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether polygons, annotations or `mask_values` name classes."""
+        return bool(self.labels or self.annotations or self.mask_values)
+
+    def default_classes(self) -> ClassTable | None:
+        """Classes that polygons, annotations or `mask_values` name; `None` for other masks."""
+        if self.labels is not None:
+            return default_classes(self._scenes, self.labels)
+        if self._annotated is not None:
+            return self._annotated.default_classes()
         return ClassTable(named_classes(self.mask_values)) if self.mask_values else None
 
     def open(self, classes: ClassTable, *, bad_files: BadFiles | None = None) -> tf.data.Dataset:
@@ -95,11 +147,17 @@ class DataSource:
             bad_files: `BadFiles` that collects unreadable files; `None` makes each an error.
 
         Returns:
-            `tf.data.Dataset` of `(image, label)` of known length, see `data.from_folder`.
+            `tf.data.Dataset` of `(image, label)` of known length, see `data.from_folder`. Of
+            scenes, windows of a grid that count each labelled pixel once.
 
         Raises:
-            ValueError: When a prepared dataset is not there; and what `data.from_folder` raises.
+            ValueError: When a prepared dataset is not there; and what `data.from_folder` and
+                `data.from_rasters` raise.
         """
+        if self.labels is not None:
+            return self._labelled_scenes(classes, bad_files).dataset(GRID)
+        if self._annotated is not None:
+            return self._annotated.open(classes, self.form, bad_files=bad_files)
         if self.dataset is None:
             return open_pairs(
                 self._file_pairs,
@@ -117,12 +175,22 @@ class DataSource:
         return registry.read(self._builder(), self.subset)
 
     def open_counted(
-        self, classes: ClassTable, *, bad_files: BadFiles | None = None
+        self,
+        classes: ClassTable,
+        *,
+        bad_files: BadFiles | None = None,
+        windows: RandomWindows | None = None,
     ) -> tuple[tf.data.Dataset, LabelCounts | None]:
         """As `open`, and how many pixels each class has in the masks.
 
         The masks are decoded once for the checks of `open` and the counts. Pixels that only the
         image ignores count as what their mask says; unreadable masks do not count.
+
+        Args:
+            classes: `ClassTable` of the labels.
+            bad_files: `BadFiles` that collects unreadable files; `None` makes each an error.
+            windows: Random windows of scenes, each to be used about once in a training. Images
+                with masks are always whole.
 
         Returns:
             The dataset and its counts; `None` instead of counts for a prepared dataset, where they
@@ -130,6 +198,13 @@ class DataSource:
         """
         if self.dataset is not None:
             return self.open(classes, bad_files=bad_files), None
+        if self.labels is not None:
+            labelled = self._labelled_scenes(classes, bad_files)
+            if windows is None:
+                return labelled.dataset(GRID), labelled.counts
+            return labelled.dataset(windows, kept=False), labelled.counts
+        if self._annotated is not None:
+            return self._annotated.open_counted(classes, self.form, bad_files=bad_files)
         return open_counted_pairs(
             self._file_pairs,
             classes,
@@ -139,13 +214,20 @@ class DataSource:
         )
 
     def files(self) -> list[str]:
-        """Paths of the images and masks, or of the records of a prepared dataset."""
+        """Paths of the images and labels, or of the records of a prepared dataset."""
         if self.dataset is not None:
             return [str(path) for path in self._builder().info.splits[self.subset].filepaths]
-        return [path for pair in self._file_pairs for path in pair]
+        if self.labels is not None:
+            return [*scene_files(self.images), *self.labels.files()]
+        return list(dict.fromkeys(path for pair in self._file_pairs for path in pair))
 
-    def names(self) -> Iterator[str]:
-        """Yields a name for each image: its path below all images' common folder, or its tile."""
+    def names(self, classes: ClassTable) -> Iterator[str]:
+        """Yields a name for each image that `open` gives.
+
+        It is the path below all images' common folder, the tile, or scene, row and column.
+        """
+        if self.labels is not None:
+            return self._labelled_scenes(classes).names(GRID)
         if self.dataset is not None:
             return registry.tile_names(self._builder(), self.subset)
         images = [image for image, _ in self._file_pairs]
@@ -159,10 +241,41 @@ class DataSource:
             infrared = getattr(config, "channels", "rgb") == "irrg"
             channels = ("nir", "red", "green") if infrared else ("red", "green", "blue")
             return Ground(channels, registry.dataset_spec(self.dataset).resolution_m)
+        if self.labels is not None:
+            found = describe_ground(scene_files(self.images), self.form)
+            return found._replace(resolution_m=self.resolution or found.resolution_m)
         return describe_ground([image for image, _ in self._file_pairs], self.form)
 
     @functools.cached_property
+    def _scenes(self) -> list[Scene]:
+        return open_scenes(scene_files(self.images), self.form, self.resolution)
+
+    @functools.cached_property
+    def _opened(self) -> dict[tuple[ClassTable, BadFiles | None], LabelledScenes]:
+        return {}
+
+    def _labelled_scenes(
+        self, classes: ClassTable, bad_files: BadFiles | None = None
+    ) -> LabelledScenes:
+        """The scenes, whose labels are counted at the first call."""
+        assert self.labels is not None
+        key = classes, bad_files
+        if key not in self._opened:
+            self._opened[key] = label_scenes(
+                self._scenes, self.labels, classes, self.form, bad_files
+            )
+        return self._opened[key]
+
+    @functools.cached_property
+    def _annotated(self) -> AnnotatedPictures | None:
+        if self.annotations is None:
+            return None
+        return AnnotatedPictures(self.images, self.annotations, split=self.split)
+
+    @functools.cached_property
     def _file_pairs(self) -> list[tuple[str, str]]:
+        if self._annotated is not None:
+            return self._annotated.pairs
         if self.pairs is not None:
             return pairs_of_csv(self.pairs)
         return pairs_of_folders(

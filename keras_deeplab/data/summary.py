@@ -28,6 +28,10 @@ class LabelCounts:
         """Counts from a histogram of 256 labels; `others` are the other fields."""
         return cls(pixels=counts[:num_classes], ignored=int(counts[IGNORE_INDEX]), **others)
 
+    def describe(self) -> str:
+        """Number of pairs, for a message."""
+        return "1 pair" if self.images == 1 else f"{self.images} pairs"
+
     @property
     def shares(self) -> np.ndarray:
         """Share of each class in the labelled pixels, 0..1; NaN if there are none."""
@@ -53,9 +57,17 @@ class SceneCounts(LabelCounts):
 
     Args:
         hectares: Labelled ground; `None` where the size of the pixels is unknown.
+        origin: What the labels are, such as `"12 of 30 polygons"`.
     """
 
     hectares: float | None
+    origin: str
+
+    def describe(self) -> str:
+        """Number of scenes and labelled ground, for a message."""
+        scenes = "1 scene" if self.images == 1 else f"{self.images} scenes"
+        ground = "" if self.hectares is None else f", {self.hectares:.3g} ha labelled"
+        return f"{scenes}{ground}, {self.origin}"
 
 
 @dataclasses.dataclass(frozen=True)

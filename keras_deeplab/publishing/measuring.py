@@ -57,7 +57,7 @@ def measure(
     validation = f"{entry['dataset']['name']}, {entry['dataset']['validation']}"
     pictures = zoo.folder / "cards" / name
     for protocol in protocols:
-        assessment = assess(predictor, images, classes, protocol, names=source.names())
+        assessment = assess(predictor, images, classes, protocol, names=source.names(classes))
         how = ["--protocol", protocol.name]
         how += ["--runtime", predictor.runtime, "--precision", predictor.precision]
         command = shlex.join(["keras-deeplab", "evaluate", name, *how, *arguments])

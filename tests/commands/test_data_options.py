@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import test_commands
+from fakes import coco as fakes
 from in_process import run
 from PIL import Image
 from rasters import write_raster
@@ -15,7 +16,7 @@ from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.zoo.finding import find_model
 from keras_deeplab.zoo.loader import load
 
-MISSING = "Give --images and --masks, or --pairs, or --dataset."
+MISSING = "Give --images and --masks or --labels, or --pairs, or --dataset."
 FORM = ("--bands", "4,1,2", "--value-range", 0, 4095)
 
 
@@ -160,3 +161,35 @@ def test_mask_values_are_the_classes_of_a_run(scenes, tmp_path, tiny_networks):
     assert "'255' names no class" in " ".join(failed.output.split())
     failed = run("evaluate", output, "--dataset", "potsdam", *values, check=False)
     assert "--dataset cannot be combined" in failed.output
+
+
+def test_a_coco_file_is_the_labels_of_images(tmp_path, tiny_networks):
+    """Trained on a split of it, validated on the rest; repeated, resumed and evaluated."""
+    file, labels = fakes.write_cvat(tmp_path / "data")
+    (tmp_path / "train.txt").write_text("tile_3\nflight_1/tile\n")
+    (tmp_path / "val.txt").write_text("flight_0/tile\n")
+    folder, output = tmp_path / "data/images/default", tmp_path / "run"
+    command = (
+        *("train", "--model", "r18_d16", "--steps", 2, "--crop", 32, "--batch", 2),
+        *("--no-aux-head", "--images", folder, "--labels", file, "--split", tmp_path / "train.txt"),
+        *("--val-images", folder, "--val-split", tmp_path / "val.txt"),
+    )
+    said = run(*command, "--output", output).output
+    assert "train: 2 pairs; background " in said and "val: 1 pair; background " in said
+    assert find_model(output).metadata.classes.names == ("background", "roof", "pool")
+    record = json.loads((output / "run.json").read_text())
+    assert record["options"]["labels"] == str(file)
+    assert record["data"]["train"]["files"] == 3  # the annotations count once
+    run(*command, "--output", output, "--resume")
+    run("train", "--from-run", output, "--output", tmp_path / "again")
+    evaluation = ("evaluate", output, "--images", folder, "--labels", file)
+    run(*evaluation, "--json", tmp_path / "metrics.json")
+    found = json.loads((tmp_path / "metrics.json").read_text())["confusion"]
+    wanted = np.bincount(np.stack(list(labels.values())).ravel(), minlength=3)
+    assert [sum(row) for row in found] == wanted.tolist()
+    failed = run(*evaluation, "--class-field", "kind", check=False)
+    assert "--class-field: only for polygons" in failed.output
+    (tmp_path / "sheet").mkdir()
+    checked = ("prepare", "--check", "--images", folder, "--labels", file)
+    assert "pool" in run(*checked, "--output", tmp_path / "sheet").output
+    assert Image.open(tmp_path / "sheet/labels.png").size[0] > 500

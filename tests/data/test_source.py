@@ -38,7 +38,7 @@ def check(source, expected):
     images = [path for path in found if not path.endswith("_m.tif")]
     for (image, _), path in zip(source.open(CLASSES), images, strict=True):
         np.testing.assert_array_equal(image, ImageFormat().read(path)[0])
-    assert [pathlib.Path(name).name for name in source.names()] == [
+    assert [pathlib.Path(name).name for name in source.names(CLASSES)] == [
         pathlib.Path(path).name for path in images
     ]
 
@@ -50,7 +50,7 @@ def test_images_and_masks(scenes):
         mask_suffix="_m",
     )
     check(source, [scenes / f"{name}.tif" for name in SCENES])
-    assert list(source.names()) == ["one/a.tif", "one/b.tif", "two/c.tif"]
+    assert list(source.names(CLASSES)) == ["one/a.tif", "one/b.tif", "two/c.tif"]
     assert str(source) == f"{scenes / 'one'}, {scenes / 'two'}"
     chosen = dataclasses.replace(source, split=scenes / "split.txt")
     check(chosen, [scenes / f"{n}.tif" for n in ("one/b", "two/c", "labels/b_m", "two/c_m")])
@@ -70,7 +70,7 @@ def test_folders_are_listed_once(scenes, monkeypatch):
     )
     source = DataSource(images=(scenes / "one",), masks=(scenes / "labels",), mask_suffix="_m")
     source.open(CLASSES)
-    assert source.files() and list(source.names())
+    assert source.files() and list(source.names(CLASSES))
     assert listed == [scenes / "one", scenes / "labels"]
 
 
@@ -123,10 +123,10 @@ def test_records_of_a_prepared_dataset(tmp_path):
         source = DataSource("vaihingen/published", tmp_path / "data", subset)
         there = (tmp_path / "data").rglob(f"*-{subset}.tfrecord*")
         assert sorted(source.files()) == sorted(map(str, there)) and source.files()
-        assert len(list(source.names())) == len(source.open(source.classes())) > 0
+        assert len(list(source.names(source.classes()))) == len(source.open(source.classes())) > 0
         assert str(source) == f"vaihingen/published, split {subset}"
         dataset, counts = source.open_counted(source.classes())
-        assert counts is None and len(dataset) == len(list(source.names()))
+        assert counts is None and len(dataset) == len(list(source.names(source.classes())))
     with pytest.raises(ValueError, match="Only image and mask files can be skipped"):
         source.open(source.classes(), bad_files=BadFiles())
 

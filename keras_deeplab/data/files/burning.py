@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
+from keras_deeplab.data.files.rasters import without_georeference_warning
 
 if typing.TYPE_CHECKING:
     from rasterio import Affine
@@ -32,10 +33,8 @@ class Burner:
 
         self._all_touched = all_touched
         self._values = np.asarray(values, np.uint8)
-        # Moved by a pixel, so that no window has the transform of rasters without georeference, of
-        # which rasterio warns.
-        self._polygons = shapely.transform(polygons, lambda xy: xy + 1)
-        self._tree = shapely.STRtree(self._polygons)
+        self._polygons = polygons
+        self._tree = shapely.STRtree(polygons)
 
     def burn(self, window: Window, fill: int) -> np.ndarray:
         """`(H, W)` uint8 of a window of whole pixels: `fill` where no polygon is."""
@@ -43,18 +42,19 @@ class Burner:
         from rasterio import Affine
         from rasterio.features import rasterize
 
-        left, top = window.col_off + 1, window.row_off + 1
+        left, top = window.col_off, window.row_off
         # One pixel more, because of polygons that only touch pixels.
         box = shapely.box(left - 1, top - 1, left + window.width + 1, top + window.height + 1)
         found = np.sort(self._tree.query(box))
         label = np.full((window.height, window.width), fill, np.uint8)
         if len(found):
-            rasterize(
-                ((self._polygons[index], int(self._values[index])) for index in found),
-                out=label,
-                transform=Affine.translation(left, top),
-                all_touched=self._all_touched,
-            )
+            with without_georeference_warning():  # of rasterio, at the first call of some processes
+                rasterize(
+                    ((self._polygons[index], int(self._values[index])) for index in found),
+                    out=label,
+                    transform=Affine.translation(left, top),
+                    all_touched=self._all_touched,
+                )
         return label
 
 

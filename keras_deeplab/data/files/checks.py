@@ -73,9 +73,7 @@ def check_pairs(
         ValueError: Lists the invalid files by kind of problem.
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(
-            pool.map(lambda pair: _inspect_pair(pair[0], pair[1], form, bad_files), pairs)
-        )
+        headers = list(pool.map(lambda pair: _inspect_pair(pair, form, bad_files), pairs))
     raise_problems(
         "Images and masks that cannot be read, or do not fit each other (sizes as width, height)",
         (problem for header in headers for problem in header.problems),

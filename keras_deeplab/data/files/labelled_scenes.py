@@ -37,6 +37,7 @@ class LabelledScenes:
         classes: Classes of the labels.
         form: Format to read the scenes with.
         bad_files: `BadFiles` for parts that cannot be read, which count as ignored; or `None`.
+        origin: What the labels are, for messages, such as `"12 of 30 polygons"`.
 
     Attributes:
         counts: `SceneCounts` of the labels.
@@ -52,6 +53,8 @@ class LabelledScenes:
         classes: ClassTable,
         form: ImageFormat,
         bad_files: BadFiles | None = None,
+        *,
+        origin: str,
     ) -> None:
         self._scenes = scenes
         cache = BlockCache()
@@ -63,12 +66,12 @@ class LabelledScenes:
         self._bad_files = bad_files
         histogram, hectares, weights = self._count()
         self.counts = SceneCounts.of_histogram(
-            histogram, len(classes), images=len(scenes), hectares=hectares
+            histogram, len(classes), images=len(scenes), hectares=hectares, origin=origin
         )
         if not self.counts.pixels.sum():
             raise InputError(
-                f"No pixel of {_count(len(scenes), 'scene')} is labelled: {labels[0].path} has no "
-                "class there, or the labelled area or the data of the scenes is elsewhere."
+                f"No pixel of {_count(len(scenes), 'scene')} is labelled: all is ignored. "
+                f"Check the classes, the labelled area and the nodata value ({labels[0].path})."
             )
         self._cells = Cells(CELL, weights)
 
@@ -87,17 +90,20 @@ class LabelledScenes:
             def part(index: int) -> Part:
                 return part_of(*windows.place_around(index, shapes, self._cells))
 
-            count, pixels = windows.count, windows.count * windows.size**2
+            count = windows.count
         else:
             parts = self._grid_parts(windows)
-            part, count = parts.__getitem__, len(parts)
-            pixels = sum(part.window.height * part.window.width for part in parts if part.window)
+
+            def part(index: int) -> Part:
+                return parts[index]
+
+            count = len(parts)
         return labelled_dataset(
             self._images,
             self._form,
             part,
             count,
-            pixels=pixels,
+            pixels=count * windows.size**2,  # none is larger
             kept=kept,
             bad_files=self._bad_files,
         )
@@ -105,6 +111,7 @@ class LabelledScenes:
     def names(self, windows: GridWindows) -> Iterator[str]:
         """Yields a name for each window of a grid: that of the scene, row and column."""
         for number, window, _ in self._grid_parts(windows):
+            assert window is not None
             stem = pathlib.PurePath(self._scenes[number].path).stem
             yield f"{stem} row {window.row_off} column {window.col_off}"
 
@@ -159,7 +166,9 @@ class LabelledScenes:
             if self._bad_files is None:
                 raise
             self._bad_files.note(error)
-            return np.array([[IGNORE_INDEX]], np.uint8)
+            height, width = self._scenes[number].shape
+            size = min(BLOCK, height - row * BLOCK), min(BLOCK, width - column * BLOCK)
+            return np.full(size, IGNORE_INDEX, np.uint8)
 
 
 def _in_cells(labelled: np.ndarray) -> np.ndarray:

@@ -45,6 +45,36 @@ def grid_of(raster: DatasetReader) -> Grid:
     return Grid(raster.height, raster.width, raster.transform, crs, tuple(gcps))
 
 
+class PixelTransform:
+    """Between the pixels of a scene and its CRS: its affine transform, or that of its GCPs.
+
+    Columns and rows are positions: 0 at the outer edge of the first pixel, 0.5 at its centre.
+
+    Args:
+        grid: `Grid` that is georeferenced.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        from rasterio.transform import GCPTransformer
+
+        self._affine = grid.transform
+        self._gcps = GCPTransformer(list(grid.gcps)) if grid.gcps else None
+
+    def coordinates(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates `(x, y)` of positions."""
+        if self._gcps is None:
+            return apply_transform(self._affine, columns, rows)
+        x, y = self._gcps.xy(rows, columns, offset="ul")
+        return np.asarray(x), np.asarray(y)
+
+    def positions(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions `(columns, rows)` of coordinates."""
+        if self._gcps is None:
+            return apply_transform(~self._affine, x, y)
+        rows, columns = self._gcps.rowcol(x, y, op=np.positive)  # not rounded
+        return np.asarray(columns), np.asarray(rows)
+
+
 class Places:
     """Places of a scene on the ellipsoid WGS 84.
 
@@ -54,23 +84,18 @@ class Places:
 
     def __init__(self, grid: Grid) -> None:
         import pyproj
-        from rasterio.transform import GCPTransformer
 
         self._grid = grid
         self._geod = pyproj.Geod(ellps="WGS84")
         crs = pyproj.CRS.from_user_input(grid.crs)
         self._project = pyproj.Transformer.from_crs(crs, "EPSG:4979", always_xy=True).transform
-        self._gcps = GCPTransformer(list(grid.gcps)) if grid.gcps else None
+        self._pixels = PixelTransform(grid)
 
     def area(self, top: float, bottom: float, left: float, right: float) -> float:
         """Square metres of a rectangle of pixels: of the geodesic polygon of its corners."""
         columns = np.array([left, right, right, left], float)
         rows = np.array([top, top, bottom, bottom], float)
-        if self._gcps is not None:
-            x, y = self._gcps.xy(rows, columns, offset="ul")
-        else:
-            x, y = apply_transform(self._grid.transform, columns, rows)
-        longitude, latitude = self._project(np.asarray(x), np.asarray(y))[:2]
+        longitude, latitude = self._project(*self._pixels.coordinates(columns, rows))[:2]
         return abs(self._geod.polygon_area_perimeter(longitude, latitude)[0])
 
     @functools.cached_property

@@ -100,12 +100,13 @@ class PolygonLabels:
         if field is not None:
             heights = self._numbers(found, field)
         elif self.burn_order:
-            height = {classes.names.index(name): at for at, name in enumerate(self.burn_order)}
-            heights = np.array([height.get(_index(text, classes), -1) for text in texts])
+            order = [classes.names.index(name) for name in self.burn_order]
+            found_classes = [_index(text, classes) for text in texts]
+            heights = np.array([order.index(c) if c in order else -1 for c in found_classes])
         else:
             return found, texts
-        order = np.argsort(heights, kind="stable")
-        return found.where(order), [texts[index] for index in order]
+        upwards = np.argsort(heights, kind="stable")
+        return found.where(upwards), [texts[index] for index in upwards]
 
     def read_area(self, crs: typing.Any, tolerance: float) -> Polygons | None:
         """The polygons of the labelled ground, if there are any."""

@@ -85,7 +85,10 @@ def clear_error(raster: DatasetReader) -> None:
 
 @contextlib.contextmanager
 def without_georeference_warning() -> Iterator[None]:
-    """Context manager in which to open a raster, to read or to write, that has no georeference."""
+    """Context manager in which to open a raster, to read or to write, that has no georeference.
+
+    Also to burn polygons in pixels.
+    """
     import rasterio
 
     with _OPENING, warnings.catch_warnings():

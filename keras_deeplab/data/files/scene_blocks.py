@@ -104,8 +104,9 @@ class LabelledScene:
 
     def _row(self, row: int, first: int, end: int) -> Iterator[tuple[int, Block]]:
         """Yields columns and blocks of a row of blocks."""
-        blocks = {column: self._cache.get((self, row, column)) for column in range(first, end)}
-        missing = [column for column, block in blocks.items() if block is None]
+        kept = {column: self._cache.get((self, row, column)) for column in range(first, end)}
+        blocks = {column: block for column, block in kept.items() if block is not None}
+        missing = [column for column in kept if column not in blocks]
         # At once, for the sake of files in strips; resampled pixels depend on what is read.
         spans = [(column, column + 1) for column in missing]
         if missing and self.scene.scale is None:
@@ -120,9 +121,7 @@ class LabelledScene:
                 block = np.ascontiguousarray(image[:, part]), label
                 self._cache.put((self, row, column), block)
                 blocks[column] = block
-        for column, block in blocks.items():
-            assert block is not None
-            yield column, block
+        yield from blocks.items()
 
     def _window(self, row: int, first: int, end: int) -> Window:
         """The window of neighbouring blocks of a row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pathlib
 import typing
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ from keras_deeplab.data.files.rasters import open_raster
 
 if typing.TYPE_CHECKING:
     from rasterio import DatasetReader
+
+NEAR = 1.25  # ratio of two ground resolutions that a network does not mind
+
+logger = logging.getLogger("keras_deeplab")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +89,19 @@ def open_scenes(
             problems.append(str(error))
     raise_problems("Scenes that cannot be used", problems)
     raise_ranges(lacking, exceeding, form)
+    if resolution is None:
+        _warn_of_resolutions(found)
     return found
+
+
+def _warn_of_resolutions(scenes: Sequence[Scene]) -> None:
+    known = [places.resolution_m for scene in scenes if (places := places_of(scene.grid))]
+    if known and max(known) > NEAR * min(known):
+        logger.warning(
+            "The scenes have %.3g to %.3g m per pixel: --resolution METRES reads all at one.",
+            min(known),
+            max(known),
+        )
 
 
 def _place_problem(raster: DatasetReader) -> str | None:

@@ -126,27 +126,26 @@ def label_scenes(
     bad_files: BadFiles | None = None,
 ) -> LabelledScenes:
     """Scenes with polygons as labels; see `from_rasters`."""
-    providers = burnt_labels(scenes, polygons, classes)
-    return LabelledScenes(scenes, providers, classes, form, bad_files)
+    labels, origin = burnt_labels(scenes, polygons, classes)
+    return LabelledScenes(scenes, labels, classes, form, bad_files, origin=origin)
 
 
 def burnt_labels(
     scenes: Sequence[Scene], polygons: PolygonLabels, classes: ClassTable
-) -> list[BurntLabels]:
-    """The labels of each scene; a log message says which polygons are on none.
+) -> tuple[list[BurntLabels], str]:
+    """The labels of each scene, and how many polygons are on the scenes, as text.
 
     Raises:
         ValueError: When no polygon is on a scene.
     """
-    by_crs: dict[str, list[int]] = collections.defaultdict(list)
+    by_crs: dict[typing.Any, list[int]] = collections.defaultdict(list)
     for number, scene in enumerate(scenes):
-        by_crs[scene.grid.crs.to_wkt()].append(number)
+        by_crs[scene.grid.crs].append(number)
     providers: dict[int, BurntLabels] = {}
     indices: typing.Any = None
     used: set[int] = set()
     total, without = 0, []
-    for numbers in by_crs.values():
-        crs = scenes[numbers[0]].grid.crs
+    for crs, numbers in by_crs.items():
         tolerance = _tolerance([scenes[number] for number in numbers])
         found, texts = polygons.read(crs, tolerance, classes)
         area = polygons.read_area(crs, tolerance)
@@ -164,8 +163,10 @@ def burnt_labels(
                 polygons.fill(classes),
                 area=None if area is None else _area_burner(area.geometries, scene),
             )
-    _say_places(polygons, total, len(used), without, len(scenes))
-    return [providers[number] for number in range(len(scenes))]
+    _check_places(polygons, total, len(used), without, len(scenes))
+    outside = f", {total - len(used):,} outside" if len(used) < total else ""
+    origin = f"{len(used):,} of {total:,} polygons{outside}"
+    return [providers[number] for number in range(len(scenes))], origin
 
 
 def _tolerance(scenes: Sequence[Scene]) -> float:
@@ -209,22 +210,15 @@ def _area_burner(area: np.ndarray, scene: Scene) -> Burner:
     return _burner(area, np.ones(len(area), np.uint8), _on_scene(area, scene), scene, False)
 
 
-def _say_places(
+def _check_places(
     polygons: PolygonLabels, total: int, used: int, without: Sequence[str], scenes: int
 ) -> None:
-    """Logs how many polygons are on the scenes; a `ValueError` if none is."""
+    """Raises a `ValueError` if no polygon is on a scene; warns of scenes without any."""
     if not used:
         raise InputError(
             f"{polygons.path}: none of its {total:,} polygons is on the scenes ({without[0]}). "
             "Open both in QGIS: if they do not lie on each other there, a CRS is wrong."
         )
-    logger.info(
-        "%s: %s polygons, %s of them on the scenes, %s outside.",
-        polygons.path,
-        f"{total:,}",
-        f"{used:,}",
-        f"{total - used:,}",
-    )
     if without:
         logger.warning(
             "%d of %d scenes have no polygon. If they are not labelled, leave them out:%s",

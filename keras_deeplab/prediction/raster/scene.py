@@ -19,6 +19,7 @@ from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat, is_grey
 from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.places import Grid
 from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, open_raster
+from keras_deeplab.prediction.raster.area import Area
 from keras_deeplab.prediction.raster.boxes import (
     Box,
     block_parts,
@@ -50,6 +51,7 @@ class Scene:
         skip_bad: Whether parts that cannot be read have no data; else they are an error.
 
     Attributes:
+        area: `Area` to predict; `None` for the whole scene.
         bad_pixels: Pixels that could not be read, as `valid` found them.
     """
 
@@ -65,20 +67,47 @@ class Scene:
         self.form = form
         self.nodata = nodata
         self.grid = grid
+        self.area: Area | None = None
         self.bad_pixels = 0
         self._skip_bad = skip_bad
         self._lock = threading.Lock()  # GDAL's datasets belong to one thread at a time
         self._full = not skip_bad and len(rasters) == 1 and form.all_valid(rasters[0][0], nodata)
 
     @property
+    def rasters(self) -> list[DatasetReader]:
+        """The open rasters."""
+        return [raster for raster, _, _ in self._rasters]
+
+    @property
     def files(self) -> set[pathlib.Path]:
         """The files of the rasters, with those that a VRT refers to."""
-        return {
-            pathlib.Path(name).resolve() for raster, _, _ in self._rasters for name in raster.files
-        }
+        return {pathlib.Path(name).resolve() for raster in self.rasters for name in raster.files}
+
+    @property
+    def box(self) -> Box:
+        """The part of the scene to predict."""
+        return Box(0, self.grid.height, 0, self.grid.width) if self.area is None else self.area.box
+
+    def wanted(self, box: Box) -> bool:
+        """Whether a part has pixels to predict, with data or without."""
+        return self.area is None or self.area.touches(box)
 
     def valid(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
-        """Where there is data, `(height, width)` bool, in a part of whole pixels."""
+        """Where there is data to predict, `(height, width)` bool, in a part of whole pixels.
+
+        Nothing is read to the left and right of the area.
+        """
+        if self.area is None:
+            return self._known(top, left, size)
+        inside = self.area.inside(top, left, size)
+        columns = np.flatnonzero(inside.any(axis=0))
+        if len(columns):
+            first, last = int(columns[0]), int(columns[-1]) + 1
+            inside[:, first:last] &= self._known(top, left + first, (size[0], last - first))
+        return inside
+
+    def _known(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
+        """Where there is data, in the area or not."""
         if self._full:
             return np.ones(size, bool)
         box = Box(top, top + size[0], left, left + size[1])
