@@ -17,6 +17,7 @@ from keras_deeplab.commands.data_options import (
     PathOrName,
     class_table,
     data_source,
+    decorator,
     file_format,
     labelled_images,
     named_dataset,
@@ -25,6 +26,13 @@ from keras_deeplab.commands.group import Command
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
 from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
 from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
+from keras_deeplab.commands.validation_options import (
+    check_validation_options,
+    validation_options,
+    validation_place,
+    validation_settings,
+    write_validation,
+)
 
 MOST_WINDOWS = 100_000  # of scenes, after which they are used again, with other crops
 
@@ -44,6 +52,7 @@ def option(*names: str, **settings: typing.Any):
 @named_dataset()
 @labelled_images()
 @labelled_images("val-", what="validation images")
+@decorator(*validation_options())
 @file_format()
 @option("--classes", type=FILE, help="Class table of the labels (JSON): names and colours.")
 @option("--output", type=OUTPUT_FOLDER, help="Folder of the run.")
@@ -99,6 +108,7 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
         raise click.UsageError("Missing option --output.")
     if options["variant"] is None and options["init"] in ("random", "imagenet"):
         raise click.UsageError("Missing option --model, or --init with the weights to start from.")
+    check_validation_options(options)
     if options["workers"] and options["strategy"] != "multiworker":
         raise click.UsageError("--workers needs --strategy multiworker.")
     if options["precision"] == AUTO and options["strategy"] == "multiworker":
@@ -146,6 +156,10 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
         )
     recipe = run_recipe(context, options, len(classes))
+    windows = training_windows(recipe)
+    place = validation_place(options, windows.size)
+    if place is not None:
+        sources = sources["train"].by_place(place, classes)
     model = make_model(start, options, classes, sources["train"], recipe, strategy)
     check_options(model, recipe, output, resume, options, validated=sources["val"] is not None)
     skip = options["on_bad_file"] == "skip"
@@ -154,7 +168,7 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         for name, stand_in in (("train", "next"), ("val", "ignored"))
     }
     workers = worker_share(strategy)[0]
-    datasets = open_datasets(sources, classes, bad_files, workers, training_windows(recipe))
+    datasets = open_datasets(sources, classes, bad_files, workers, windows)
     notes = note_run(context, output, resume, sources, options, strategy)
     try:
         train(
@@ -310,7 +324,7 @@ def check_options(model, recipe: Recipe, output, resume: bool, options, *, valid
 def settings_of(options) -> dict[str, typing.Any]:
     """Options besides the recipe that a resumed run must have in common with the run."""
     names = ("precision", "init", "aux_head", "validate_every", "mask_values")
-    return {name: options[name] for name in names}
+    return {**{name: options[name] for name in names}, **validation_settings(options)}
 
 
 def note_run(
@@ -329,6 +343,7 @@ def note_run(
     if resume:
         warn_of_other_data(read_run(output), hashes(sources), str(output))
         return None
+    write_validation(sources["train"], output)
     return run_notes(
         sources,
         settings=settings_of(options),

@@ -9,6 +9,7 @@ from .files.annotated import from_coco as from_coco
 from .files.bad_files import BadFiles as BadFiles
 from .files.folder import from_csv as from_csv
 from .files.folder import from_folder as from_folder
+from .files.validation import ValidationPlace as ValidationPlace
 from .files.vectors import from_rasters as from_rasters
 from .files.windows import GridWindows as GridWindows
 from .files.windows import RandomWindows as RandomWindows
