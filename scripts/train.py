@@ -23,6 +23,7 @@ from keras_deeplab.commands.data_options import (
     named_dataset,
 )
 from keras_deeplab.commands.group import Command
+from keras_deeplab.commands.polygon_options import HOW
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
 from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
 from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
@@ -34,6 +35,7 @@ from keras_deeplab.commands.validation_options import (
     write_validation,
 )
 
+SETTINGS = ("precision", "init", "aux_head", "validate_every", "mask_values")
 MOST_WINDOWS = 100_000  # of scenes, after which they are used again, with other crops
 
 if typing.TYPE_CHECKING:
@@ -156,6 +158,8 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
         )
     recipe = run_recipe(context, options, len(classes))
+    if recipe.base_size and sources["train"].labels is not None:
+        raise click.UsageError("--scale cannot be combined with scenes: use --resolution.")
     windows = training_windows(recipe)
     place = validation_place(options, windows.size)
     if place is not None:
@@ -206,7 +210,7 @@ def training_classes(options, source: DataSource, start):
 
 
 def training_windows(recipe: Recipe):
-    """The windows of scenes for a training: the largest part that a crop shows, for each sample."""
+    """The windows of scenes for a training: for each sample the largest part that a crop shows."""
     from keras_deeplab.data.files.windows import RandomWindows
 
     count = min(recipe.steps * recipe.batch_size, MOST_WINDOWS)
@@ -323,8 +327,9 @@ def check_options(model, recipe: Recipe, output, resume: bool, options, *, valid
 
 def settings_of(options) -> dict[str, typing.Any]:
     """Options besides the recipe that a resumed run must have in common with the run."""
-    names = ("precision", "init", "aux_head", "validate_every", "mask_values")
-    return {**{name: options[name] for name in names}, **validation_settings(options)}
+    settings = {name: options[name] for name in SETTINGS}
+    settings |= {name: options[name] or None for name in HOW}
+    return {**settings, **validation_settings(options)}
 
 
 def note_run(

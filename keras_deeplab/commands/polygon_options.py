@@ -151,6 +151,6 @@ def refuse_polygon_options(
     if given:
         flag = f"--{prefix}".replace("_", "-")
         raise click.UsageError(
-            f"{', '.join(given)}: only for scenes with polygons as labels, {flag}images with "
-            f"{flag}labels."
+            f"{', '.join(given)}: only for scenes whose labels are polygons. Give them with "
+            f"{flag}images and {flag}labels, without masks."
         )

@@ -66,7 +66,7 @@ def test_the_published_training_is_the_default():
             "cannot be combined with options that name",
         ),
         (("--dataset", "potsdm"), "Did you mean potsdam"),
-        ((), "Give --images and --masks, or --pairs, or --dataset."),
+        ((), "Give --images and --masks or --labels, or --pairs, or --dataset."),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, arguments, message):

@@ -32,14 +32,6 @@ class LabelProvider(typing.Protocol):
 class LabelledImage(typing.Protocol):
     """An image and its labels, of which any window can be read."""
 
-    @property
-    def path(self) -> str:
-        """The image file."""
-
-    @property
-    def labels(self) -> LabelProvider:
-        """Its labels."""
-
     def read(self, window: Window | None) -> tuple[np.ndarray, np.ndarray]:
         """`(image, label)` of a window, or of the whole image."""
 
@@ -111,9 +103,6 @@ def labelled_dataset(
     """
     import tensorflow as tf
 
-    if bad_files is not None:
-        bad_files.require_others((image.path, image.labels.path) for image in images)
-
     def load(index: int) -> tuple[np.ndarray, np.ndarray]:
         number, window, counted = part(index)
         image, label = images[number].read(window)
@@ -154,6 +143,8 @@ def labelled_files(
         windows: `RandomWindows` to read parts of them; `None` for whole images.
         bad_files: `BadFiles` for unreadable files, or `None`.
     """
+    if bad_files is not None:
+        bad_files.require_others((image.path, image.labels.path) for image in images)
     if windows is None:
         pixels = sum(height * width for height, width in shapes)
         return labelled_dataset(images, form, Part, len(images), pixels=pixels, bad_files=bad_files)

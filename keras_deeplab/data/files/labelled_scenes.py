@@ -25,7 +25,7 @@ from keras_deeplab.data.summary import SceneCounts
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-CELL = 64  # pixels per side of the cells whose labelled pixels are counted; divides BLOCK
+CELL = 32  # pixels per side of the cells whose labelled pixels are counted; divides BLOCK
 
 
 class LabelledScenes:
