@@ -28,9 +28,13 @@ def main(scene, labels):
     )
     place = kd.data.ValidationPlace(fraction=0.2, blocks=4, gap=512)
     sources = source.by_place(place, CLASSES)
-    for name, each in sources.items():
-        _, counts = each.open_counted(CLASSES)
-        print(f"{name}: {counts.describe()}")
+    pixels = {
+        name: each.open_counted(CLASSES)[1].pixels.sum()
+        for name, each in {"all": source, **sources}.items()
+    }
+    shares = {name: pixels[name] / pixels["all"] for name in sources}
+    gap = 1 - sum(shares.values())
+    print(f"train {shares['train']:.0%}, val {shares['val']:.0%}, gap {gap:.0%}")
     ((opened, ground),) = sources["val"].validation_scenes()
     picture = validation_overview(opened, ground, ImageFormat())
     Image.fromarray(np.rint(picture).astype(np.uint8)).save(TARGET, quality=85)
