@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.bad_files import BadFiles
-from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
 from keras_deeplab.data.files.images import ImageFormat
+from keras_deeplab.data.files.label_checks import check_labels as check_all_labels
 from keras_deeplab.data.files.labelled import FilePair, labelled_files
 from keras_deeplab.data.files.mask_file import MaskFile
 from keras_deeplab.data.files.mask_values import MaskValues, value_labels

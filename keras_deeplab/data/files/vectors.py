@@ -20,6 +20,7 @@ from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.labelled_scenes import LabelledScenes
 from keras_deeplab.data.files.places import apply_transform
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
+from keras_deeplab.data.files.rasters import UnreadableFileError
 from keras_deeplab.data.files.scenes import Scene, open_scenes, scene_files, tolerance_of
 from keras_deeplab.data.files.validation import TRAIN, ValidationGround, ValidationPlace
 from keras_deeplab.data.files.windows import GridWindows, RandomWindows
@@ -155,8 +156,19 @@ def label_scenes(
     if ground is not None:
         scenes = ground.scenes(scenes, subset)
     burnt, origin = burnt_labels(scenes, polygons, classes)
-    labels = burnt if ground is None else ground.restrict(scenes, burnt, subset)
-    return LabelledScenes(scenes, labels, classes, form, bad_files, origin=origin)
+    if ground is None:
+        return LabelledScenes(scenes, burnt, classes, form, bad_files, origin=origin)
+    labels = ground.restrict(scenes, burnt, subset)
+    try:
+        return LabelledScenes(scenes, labels, classes, form, bad_files, origin=origin)
+    except UnreadableFileError:
+        raise
+    except InputError as error:
+        reason = "Only the validation ground counts."
+        if subset == TRAIN:
+            gap = f"the gap of {ground.place.gap} pixels around it"
+            reason = f"The validation ground and {gap} do not count."
+        raise InputError(f"{error} {reason}") from error
 
 
 def validation_ground(

@@ -22,7 +22,8 @@ from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.labelled_scenes import CELL
 from keras_deeplab.data.files.overview import validation_overview
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
-from keras_deeplab.data.files.validation import ValidationPlace, grown
+from keras_deeplab.data.files.restricted import grown
+from keras_deeplab.data.files.validation import ValidationPlace
 from keras_deeplab.data.source import DataSource
 
 WINDOW = 48
@@ -178,6 +179,11 @@ def test_ground_that_cannot_be(scene, tmp_path):
         open_place(scene, ValidationPlace(fraction=0.3, blocks=2, gap=500), "val")
     with pytest.raises(ValueError, match=r"9 blocks with 90% .* have no room"):
         open_place(scene, ValidationPlace(fraction=0.9, blocks=9, gap=1), "val")
+    everywhere = ValidationPlace(
+        area=geojson(tmp_path / "all.geojson", [ground_box(0, 0, SIDE, SIDE)])
+    )
+    with pytest.raises(ValueError, match=r"No pixel of 1 scene .* gap of 1024 pixels around it"):
+        open_place(scene, everywhere, "train")
     away = geojson(tmp_path / "away.geojson", [ground_box(5000, 5000, 5100, 5100)])
     with pytest.raises(ValueError, match=r"away.geojson: none of its polygons is on the scenes"):
         open_place(scene, ValidationPlace(area=away), "val")
@@ -186,7 +192,7 @@ def test_ground_that_cannot_be(scene, tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 12))
 def test_polygons_grow_by_a_square(seed, distance):
-    """As a dilation of their pixels, to a pixel at slanted edges."""
+    """As the pixels do: no less than those inside, no more than those it touches."""
     random = np.random.default_rng(seed)
     polygon = shapely.convex_hull(shapely.MultiPoint(random.uniform(20, 60, (5, 2))))
     if seed % 2:
@@ -194,12 +200,13 @@ def test_polygons_grow_by_a_square(seed, distance):
     if polygon.area < 4:
         return
     (larger,) = grown(np.array([polygon]), distance)
-    at = shapely.points(*np.indices((80, 80))[::-1].reshape(2, -1) + 0.5)
-    inside = shapely.contains(polygon, at).reshape(80, 80)
-    dilated = maximum_filter(inside, size=2 * distance + 1)
-    found = shapely.contains(larger, at).reshape(80, 80)
-    assert (found | ~dilated).all()  # all pixels that near are in it
-    assert (found <= maximum_filter(dilated, size=3)).all()
+    rows, columns = np.indices((80, 80))
+    centres = shapely.points(columns + 0.5, rows + 0.5)
+    touched = shapely.intersects(polygon, shapely.box(columns, rows, columns + 1, rows + 1))
+    found = shapely.contains(larger, centres)
+    size = 2 * distance + 1
+    assert (found >= maximum_filter(shapely.contains(polygon, centres), size=size)).all()
+    assert (found <= maximum_filter(touched, size=size)).all()
 
 
 @settings(max_examples=30, deadline=None)
