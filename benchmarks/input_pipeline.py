@@ -1,16 +1,22 @@
 """Training samples per CPU second, compared with a pipeline of OpenCV and NumPy. Needs OpenCV.
 
 Run: python benchmarks/input_pipeline.py [--quick]
+ or: python benchmarks/input_pipeline.py --scene SCENE.tif POLYGONS FIELD [--quick]
 
 Both make batches of 16 crops of 512 from decoded tiles in memory, with the published augmentation.
 The peer implements the published description with OpenCV; its two single-threaded processes fill
 batches in shared memory. The two take turns. CPU seconds are those of all threads and processes of
 a turn, which other jobs on the machine disturb least; the figures are those of the median round.
+
+With --scene, samples of a scene with polygons are compared with those of its tiles of 512 with
+masks, in a folder, which are decoded once. OpenCV is not needed.
 """
 
 import multiprocessing
 import os
+import pathlib
 import sys
+import tempfile
 import time
 from multiprocessing import shared_memory
 
@@ -159,15 +165,9 @@ class Peer:
 class Ours:
     """The training batches of this package, without right-angle rotation, as in the peer."""
 
-    def __init__(self, tiles):
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        import tensorflow as tf
-
+    def __init__(self, dataset):
         from keras_deeplab.data import training_batches
 
-        dataset = tf.data.Dataset.from_tensor_slices(
-            tuple(np.stack(part) for part in zip(*tiles, strict=True))
-        )
         self.batches = iter(
             training_batches(dataset, batch_size=BATCH, crop=CROP, scale_range=RATIOS, rotate=False)
         )
@@ -182,18 +182,18 @@ class Ours:
             next(self.batches)
 
 
+def dataset_of(tiles):
+    """Tiles in memory as a dataset."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(
+        tuple(np.stack(part) for part in zip(*tiles, strict=True))
+    )
+
+
 def compare(side, peer, ours, rounds, batches):
     """Runs both in turns; prints the medians and returns the ratio of CPU seconds."""
-    turns = {peer: [], ours: []}
-    for _ in range(rounds):
-        for contestant, figures in turns.items():
-            # Not timed: start-up, and batches prefetched during the other's turn.
-            contestant.run(UNTIMED)
-            start = time.perf_counter(), contestant.cpu_seconds()
-            contestant.run(batches)
-            end = time.perf_counter(), contestant.cpu_seconds()
-            figures.append([batches * BATCH / (b - a) for a, b in zip(start, end, strict=True)])
-    theirs, mine = (np.median(figures, axis=0) for figures in turns.values())
+    theirs, mine = medians((peer, ours), rounds, batches)
     ratio = mine[1] / theirs[1]
     print(
         f"| {side} | {theirs[1]:.0f} | {mine[1]:.0f} | {ratio:.2f} "
@@ -203,10 +203,67 @@ def compare(side, peer, ours, rounds, batches):
     return ratio
 
 
+def medians(contestants, rounds, batches):
+    """Runs all in turns; for each, median samples per second and per CPU second."""
+    turns = {contestant: [] for contestant in contestants}
+    for _ in range(rounds):
+        for contestant, figures in turns.items():
+            # Not timed: start-up, and batches prefetched during the other's turn.
+            contestant.run(UNTIMED)
+            start = time.perf_counter(), contestant.cpu_seconds()
+            contestant.run(batches)
+            end = time.perf_counter(), contestant.cpu_seconds()
+            figures.append([batches * BATCH / (b - a) for a, b in zip(start, end, strict=True)])
+    return [np.median(figures, axis=0) for figures in turns.values()]
+
+
+def compare_scene(scene, polygons, field, rounds, batches):
+    """Prints samples of a scene with polygons, and of its tiles with masks."""
+    import keras_deeplab as kd
+
+    side = round(CROP / RATIOS[0])  # what a crop shows at most
+    windows = kd.data.RandomWindows(side, count=100_000)
+    of_scene = kd.data.from_rasters(scene, polygons, class_field=field, windows=windows)
+    with tempfile.TemporaryDirectory() as folder:
+        cut_tiles(scene, polygons, field, pathlib.Path(folder))
+        names = of_scene.class_names
+        of_tiles = kd.data.from_folder(f"{folder}/images", f"{folder}/masks", names)
+        found = medians((Ours(of_tiles), Ours(of_scene)), rounds, batches)
+    print("| source | samples per CPU second | samples per second |")
+    print("|---|---|---|")
+    sources = (
+        f"{len(of_tiles)} tiles of 512 with masks",
+        f"scene with polygons, windows of {side}",
+    )
+    for source, (wall, cpu) in zip(sources, found, strict=True):
+        print(f"| {source} | {cpu:.0f} | {wall:.0f} |")
+
+
+def cut_tiles(scene, polygons, field, folder):
+    """Writes the tiles of 512 of a scene and their masks as PNG."""
+    from PIL import Image
+
+    import keras_deeplab as kd
+
+    tiles = kd.data.from_rasters(
+        scene, polygons, class_field=field, windows=kd.data.GridWindows(512, overlap=0)
+    )
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for number, (image, label) in enumerate(tiles.as_numpy_iterator()):
+        Image.fromarray(image).save(folder / f"images/{number}.png")
+        Image.fromarray(label).save(folder / f"masks/{number}.png")
+
+
 def main():
     """Compares both on two tile sizes; exits with 1 below the limit unless --quick is given."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     quick = "--quick" in sys.argv
     rounds, batches = (1, 2) if quick else (5, 12)
+    if "--scene" in sys.argv:
+        first = sys.argv.index("--scene") + 1
+        compare_scene(*sys.argv[first : first + 3], rounds, batches)
+        return
     tiles = {side: make_tiles(side) for side in (512, 1024)}
     peers = {side: Peer(tiles[side]) for side in tiles}
     print(
@@ -215,7 +272,10 @@ def main():
     )
     print("|---|---|---|---|---|---|---|")
     try:
-        ratios = [compare(side, peers[side], Ours(tiles[side]), rounds, batches) for side in tiles]
+        ratios = [
+            compare(side, peers[side], Ours(dataset_of(tiles[side])), rounds, batches)
+            for side in tiles
+        ]
     finally:
         for peer in peers.values():
             peer.close()

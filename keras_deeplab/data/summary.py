@@ -66,8 +66,10 @@ class SceneCounts(LabelCounts):
     def describe(self) -> str:
         """Number of scenes and labelled ground, for a message."""
         scenes = "1 scene" if self.images == 1 else f"{self.images} scenes"
-        ground = "" if self.hectares is None else f", {self.hectares:.3g} ha labelled"
-        return f"{scenes}{ground}, {self.origin}"
+        if self.hectares is None:
+            return f"{scenes}, {self.origin}"
+        hectares = f"{self.hectares:.3g}" if self.hectares < 100 else f"{self.hectares:,.0f}"
+        return f"{scenes}, {hectares} ha labelled, {self.origin}"
 
 
 @dataclasses.dataclass(frozen=True)

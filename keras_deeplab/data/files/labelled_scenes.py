@@ -146,22 +146,29 @@ class LabelledScenes:
         cells = [np.zeros([-(-n // CELL) for n in scene.shape], int) for scene in self._scenes]
         histogram, metres = np.zeros(IGNORE_INDEX + 1, np.int64), 0.0
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            labels = pool.map(lambda job: self._label(*job), jobs)
+            counted = pool.map(lambda job: self._count_block(*job), jobs)
             bar = tqdm.tqdm(
-                labels, desc="counting labels", total=len(jobs), unit="block", delay=2, leave=False
+                counted, desc="counting labels", total=len(jobs), unit="block", delay=2, leave=False
             )
-            for (number, row, column), label in zip(jobs, bar, strict=True):
-                histogram += np.bincount(label.ravel(), minlength=IGNORE_INDEX + 1)
-                labelled = _in_cells(label != IGNORE_INDEX)
+            for (number, row, column), (found, labelled, size) in zip(jobs, bar, strict=True):
+                histogram += found
                 rows, columns = (
                     slice(block * BLOCK // CELL, block * BLOCK // CELL + count)
                     for block, count in zip((row, column), labelled.shape, strict=True)
                 )
                 cells[number][rows, columns] = labelled
                 metres += labelled.sum() * _square_metres(
-                    places[number], row * BLOCK, column * BLOCK, label.shape
+                    places[number], row * BLOCK, column * BLOCK, size
                 )
         return histogram, None if None in places else metres / 10_000, cells
+
+    def _count_block(
+        self, number: int, row: int, column: int
+    ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """How many pixels of a block have each label, labelled pixels of its cells, its size."""
+        label = self._label(number, row, column)
+        histogram = np.bincount(label.ravel(), minlength=IGNORE_INDEX + 1)
+        return histogram, _in_cells(label != IGNORE_INDEX), label.shape
 
     def _label(self, number: int, row: int, column: int) -> np.ndarray:
         """The label of a block; of one that cannot be read it is ignored."""

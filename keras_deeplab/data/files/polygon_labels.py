@@ -7,7 +7,6 @@ import dataclasses
 import difflib
 import functools
 import logging
-import os
 import pathlib
 import typing
 from collections.abc import Mapping, Sequence
@@ -53,11 +52,9 @@ class PolygonLabels:
     ignore_unknown: bool = False
 
     def files(self) -> list[str]:
-        """The files that are read, with all parts of a Shapefile."""
+        """The files that are read, with all parts of Shapefiles and file geodatabases."""
         paths = [self.path] if self.area is None else [self.path, self.area]
-        parts = [path.with_suffix(suffix) for path in paths for suffix in SHAPEFILE_PARTS]
-        shapefiles = [part for part in parts if part.with_suffix(".shp") in paths]
-        return [str(path) for path in (*paths, *shapefiles) if path.exists()]
+        return [str(part) for path in paths for part in _parts(path)]
 
     def default_classes(self, crs: typing.Any, tolerance: float) -> ClassTable:
         """Class 0 is `background`, then the values of the field in sorted order.
@@ -156,7 +153,7 @@ class PolygonLabels:
     def _read(self, crs: typing.Any, tolerance: float, fields: tuple[str, ...]) -> Polygons:
         from rasterio.crs import CRS
 
-        modified = os.stat(self.path).st_mtime_ns if self.path.exists() else 0
+        modified = max((part.stat().st_mtime_ns for part in _parts(self.path)), default=0)
         wkt = CRS.from_user_input(crs).to_wkt()
         return _read_once(self.path, modified, wkt, tolerance, self.layer, fields)
 
@@ -201,6 +198,15 @@ def _read_once(
     fields: tuple[str, ...],
 ) -> Polygons:
     return read_polygons(path, crs, tolerance=tolerance, layer=layer, fields=fields)
+
+
+def _parts(path: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a vector file."""
+    if path.is_dir():
+        return sorted(part for part in path.rglob("*") if part.is_file())
+    suffixes = SHAPEFILE_PARTS if path.suffix.lower() == ".shp" else ()
+    parts = [path, *(path.with_suffix(suffix) for suffix in suffixes)]
+    return [part for part in parts if part.exists()]
 
 
 def class_text(value: typing.Any) -> str | None:

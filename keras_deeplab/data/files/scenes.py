@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 import pathlib
 import typing
 from collections.abc import Sequence
@@ -53,10 +54,10 @@ class Scene:
 
 def scene_files(paths: StrPath | Sequence[StrPath]) -> list[str]:
     """The files of scenes: those named, and all in the folders among them."""
-    if isinstance(paths, (str, pathlib.Path)):
+    if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
     files: list[str] = []
-    for path in map(pathlib.Path, typing.cast("Sequence[StrPath]", paths)):
+    for path in map(pathlib.Path, paths):
         files += map(str, files_by_stem(path).values()) if path.is_dir() else [str(path)]
     raise_problems("Scenes that are named twice", {f for f in files if files.count(f) > 1})
     return files

@@ -1,10 +1,13 @@
 """Scenes with polygons as labels, compared with rasterio's rasterisation of the whole scene."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import shapely
 from polygons import blobs, burnt, project, write_polygons
 from rasterio import Affine
@@ -372,3 +375,36 @@ def test_the_sides_of_a_grid():
     ):
         with pytest.raises(ValueError, match=message):
             kd.data.GridWindows(**options)
+
+
+HUGE = 20_000
+PEAK = """
+import resource, sys
+import numpy as np, tensorflow as tf
+import keras_deeplab as kd
+from keras_deeplab.data.files import scene_blocks
+scene, labels = sys.argv[1:]
+list(tf.data.Dataset.range(2).map(lambda i: tf.numpy_function(np.sqrt, [1.0], tf.float32)))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+scene_blocks.MOST = 64 * 2**20
+windows = kd.data.RandomWindows(size=512, count=200)
+dataset = kd.data.from_rasters(scene, labels, class_field="kind", windows=windows)
+assert sum(int((label == 1).any()) for _, label in dataset.as_numpy_iterator()) > 20
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_huge_scene_is_never_read_whole(tmp_path):
+    """Its pixels are 1.2 GB, its labels 0.4 GB."""
+    profile = {
+        **{"driver": "GTiff", "dtype": "uint8", "height": HUGE, "width": HUGE, "count": 3},
+        **{"tiled": True, "compress": "deflate", "sparse_ok": True, "nodata": 1},
+    }
+    with rasterio.open(tmp_path / "scene.tif", "w", crs=UTM, transform=PLACE, **profile):
+        pass
+    shapes = on_ground(blobs(3000, HUGE, HUGE))
+    path = write_polygons(tmp_path / "labels.gpkg", shapes, UTM, kind=["a"] * 3000)
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "scene.tif"), str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 500 * 1024 * (1 if sys.platform != "darwin" else 1024)
