@@ -15,6 +15,7 @@ import keras_deeplab as kd
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.alignment import mask_grid
 from keras_deeplab.data.files.masks import read_mask
+from keras_deeplab.data.files.places import Grid
 
 IMAGE = {"crs": "EPSG:32640", "transform": from_origin(300_000, 2_800_000, 0.5, 0.5)}
 SHAPE = (60, 80)
@@ -37,10 +38,10 @@ def centre_of(crs, transform, shape=(70, 90)):
     return Affine.translation(x - old_x, y - old_y) @ transform
 
 
-def expected(values, crs, transform, valid=None):
+def expected(values, crs, transform, valid=None, image=IMAGE["transform"]):
     """Labels by the place of each pixel centre of the image; -1 where rounding decides."""
     rows, columns = np.indices(SHAPE) + 0.5
-    x, y = IMAGE["transform"] @ (columns, rows)
+    x, y = image @ (columns, rows)
     to = pyproj.Transformer.from_crs(IMAGE["crs"], crs, always_xy=True)
     columns, rows = ~transform @ to.transform(x, y)
     unsure = np.minimum(np.abs(rows - rows.round()), np.abs(columns - columns.round())) < 1e-3
@@ -91,6 +92,17 @@ def test_a_mask_is_warped_to_the_pixels_of_its_image(image, tmp_path, name, capl
     np.testing.assert_array_equal(part, found[1][7:37, 11:51])
     if name == "finer, part of it":
         assert (found[1] == 255).mean() > 0.2
+
+
+def test_each_pixel_has_its_own_place(tmp_path):
+    """Over 400 km, where a mesh of places between which is interpolated would be off."""
+    image = from_origin(300_000, 2_800_000, 5000, 5000)
+    transform = Affine(0.0005, 0, 54.9, 0, -0.0005, 25.4)
+    values = np.random.default_rng(0).integers(0, 3, (6400, 8800)).astype(np.uint8)
+    write_raster(tmp_path / "a.tif", values, crs="EPSG:4326", transform=transform)
+    grid = Grid(*SHAPE, image, rasterio.crs.CRS.from_string(IMAGE["crs"]))
+    label = read_mask(tmp_path / "a.tif", CLASSES, grid=grid)
+    check(label, expected(values, "EPSG:4326", transform, image=image))
 
 
 @pytest.mark.parametrize(
