@@ -51,6 +51,7 @@ def blobs(count, width, height, seed=0):
         angles = np.sort(random.uniform(0, 2 * np.pi, 9))
         radii = random.uniform(8, 70, (9, 1))
         ring = shapely.Polygon(center + radii * np.stack([np.cos(angles), np.sin(angles)], axis=-1))
+        ring = ring if ring.is_valid else ring.buffer(0)
         hole = shapely.box(*(center - 3), *(center + 3))
         shape = (
             ring.difference(hole)

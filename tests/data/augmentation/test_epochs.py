@@ -138,3 +138,11 @@ def test_datasets_share_the_memory():
 def test_each_worker_needs_the_memory():
     assert ImageMemory(100).grants(numbered(10, True)[0])
     assert not ImageMemory(100).grants(numbered(10, True)[0], workers=2)
+
+
+def test_elements_that_are_used_once_are_not_kept():
+    dataset = tf.data.Dataset.range(3)
+    note_elements(dataset, Elements(10, None, kept=False))
+    assert not ImageMemory(1000).grants(dataset)
+    again = tf.data.Dataset.range(3)
+    assert ImageMemory(1000).grants(note_elements(again, Elements(10)))

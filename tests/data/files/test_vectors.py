@@ -151,14 +151,15 @@ def test_scenes_of_several_systems_and_resolutions(tmp_path):
     """Two scenes side by side, the second in degrees and coarser; both are read at 1 m."""
     shapes = on_ground(blobs(30, 2 * SHAPE[1], SHAPE[0], seed=2))
     path = write_polygons(tmp_path / "labels.gpkg", shapes, UTM, kind=["a"] * 30)
-    write_scene(tmp_path / "scenes/first.tif")
+    slope = np.broadcast_to(np.arange(SHAPE[1])[:, np.newaxis] // 3, (*SHAPE, 3))
+    write_scene(tmp_path / "scenes/first.tif", slope.astype(np.uint8))
     east = Affine(1, 0, PLACE.c + 300, 0, -1, PLACE.f)
     image = np.random.default_rng(0).integers(0, 256, (264, 300, 3)).astype(np.uint8)
     write_scene(tmp_path / "scenes/second.tif", image, transform=east)
     dataset = kd.data.from_rasters(
         tmp_path / "scenes", path, class_field="kind", resolution=1.0, windows=WHOLE
     )
-    (_, half), (same, label) = dataset.as_numpy_iterator()
+    (slope, half), (same, label) = dataset.as_numpy_iterator()
     # UTM is 0.04 % short of the ground at its central meridian, and here a little less.
     metres = pyproj.Geod(ellps="WGS84").line_length(
         *pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True).transform(
@@ -168,6 +169,8 @@ def test_scenes_of_several_systems_and_resolutions(tmp_path):
     assert half.shape == (round(265 * metres / 300), round(300 * metres / 300))
     fine = Affine(300 / half.shape[1], 0, PLACE.c, 0, -265 / half.shape[0], PLACE.f)
     np.testing.assert_array_equal(half, burnt(shapes, [1] * 30, half.shape, fine))
+    expected = (np.arange(half.shape[1]) + 0.5) * (300 / half.shape[1]) * 2 / 3
+    assert np.abs(slope - expected[:, np.newaxis]).max() < 1.5
     assert label.shape == same.shape[:2]
     near = Affine(300 / label.shape[1], 0, east.c, 0, -264 / label.shape[0], east.f)
     np.testing.assert_array_equal(label, burnt(shapes, [1] * 30, label.shape, near))
@@ -399,7 +402,7 @@ def test_a_huge_scene_is_never_read_whole(tmp_path):
     """Its pixels are 1.2 GB, its labels 0.4 GB."""
     profile = {
         **{"driver": "GTiff", "dtype": "uint8", "height": HUGE, "width": HUGE, "count": 3},
-        **{"tiled": True, "compress": "deflate", "sparse_ok": True, "nodata": 1},
+        **{"tiled": True, "compress": "deflate", "sparse_ok": True},
     }
     with rasterio.open(tmp_path / "scene.tif", "w", crs=UTM, transform=PLACE, **profile):
         pass
