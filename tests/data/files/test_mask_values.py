@@ -63,8 +63,8 @@ def test_black_and_white_masks(tmp_path):
     source = DataSource(
         images=(tmp_path / "images",), masks=(tmp_path / "masks",), mask_values=BINARY
     )
-    assert source.classes() == ClassTable(tuple(NAMES))
-    _, counts = source.open_counted(source.classes())
+    assert source.default_classes() == ClassTable(tuple(NAMES))
+    _, counts = source.open_counted(source.default_classes())
     assert counts.pixels.tolist() == [40 * 50 - 15 * 22, 15 * 22]
 
 
