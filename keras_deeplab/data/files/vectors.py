@@ -196,15 +196,13 @@ def burnt_labels(
     for number, scene in enumerate(scenes):
         by_crs[scene.grid.crs].append(number)
     providers: dict[int, BurntLabels] = {}
-    indices: typing.Any = None
     used: set[int] = set()
     total, without = 0, []
     for crs, numbers in by_crs.items():
         tolerance = tolerance_of([scenes[number] for number in numbers])
         found, texts = polygons.read(crs, tolerance, classes)
         area = polygons.read_area(crs, tolerance)
-        if indices is None:
-            indices, total = polygons.indices(texts, classes), len(texts)
+        indices, total = polygons.indices(texts, classes), len(texts)
         values = np.array([indices[text] for text in texts], np.uint8)
         for number in numbers:
             scene = scenes[number]
