@@ -17,6 +17,7 @@ from keras_deeplab.commands.data_options import (
     PathOrName,
     class_table,
     data_source,
+    decorator,
     file_format,
     labelled_images,
     named_dataset,
@@ -26,8 +27,15 @@ from keras_deeplab.commands.polygon_options import HOW
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
 from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
 from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
+from keras_deeplab.commands.validation_options import (
+    check_validation_options,
+    validation_options,
+    validation_place,
+    validation_settings,
+    write_validation,
+)
 
-SETTINGS = ("precision", "init", "aux_head", "validate_every")
+SETTINGS = ("precision", "init", "aux_head", "validate_every", "mask_values")
 MOST_WINDOWS = 100_000  # of scenes, after which they are used again, with other crops
 
 if typing.TYPE_CHECKING:
@@ -46,6 +54,7 @@ def option(*names: str, **settings: typing.Any):
 @named_dataset()
 @labelled_images()
 @labelled_images("val-", what="validation images")
+@decorator(*validation_options())
 @file_format()
 @option("--classes", type=FILE, help="Class table of the labels (JSON): names and colours.")
 @option("--output", type=OUTPUT_FOLDER, help="Folder of the run.")
@@ -101,6 +110,7 @@ def command(context: click.Context, output, resume, show_recipe, **options) -> N
         raise click.UsageError("Missing option --output.")
     if options["variant"] is None and options["init"] in ("random", "imagenet"):
         raise click.UsageError("Missing option --model, or --init with the weights to start from.")
+    check_validation_options(options)
     if options["workers"] and options["strategy"] != "multiworker":
         raise click.UsageError("--workers needs --strategy multiworker.")
     if options["precision"] == AUTO and options["strategy"] == "multiworker":
@@ -150,6 +160,10 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
     recipe = run_recipe(context, options, len(classes))
     if recipe.base_size and sources["train"].labels is not None:
         raise click.UsageError("--scale cannot be combined with scenes: use --resolution.")
+    windows = training_windows(recipe)
+    place = validation_place(options, windows.size)
+    if place is not None:
+        sources = sources["train"].by_place(place, classes)
     model = make_model(start, options, classes, sources["train"], recipe, strategy)
     check_options(model, recipe, output, resume, options, validated=sources["val"] is not None)
     skip = options["on_bad_file"] == "skip"
@@ -158,7 +172,7 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
         for name, stand_in in (("train", "next"), ("val", "ignored"))
     }
     workers = worker_share(strategy)[0]
-    datasets = open_datasets(sources, classes, bad_files, workers, training_windows(recipe))
+    datasets = open_datasets(sources, classes, bad_files, workers, windows)
     notes = note_run(context, output, resume, sources, options, strategy)
     try:
         train(
@@ -181,15 +195,17 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
 def training_classes(options, source: DataSource, start):
     """The class table of the labels.
 
-    It is that of `--classes` or of a prepared dataset. For polygons it is otherwise that of the
-    model that the training starts from, or what the labels say.
+    It is that of `--classes` or of a prepared dataset. Where labels name their classes, it is
+    otherwise that of the model that the training starts from, or of the labels.
     """
     classes = class_table(options, source)
-    if classes is None and source.labels is not None and start.metadata is not None:
+    if classes is None and source.names_classes and start.metadata is not None:
         classes = start.metadata.classes
     classes = classes or source.default_classes()
     if classes is None:
-        raise click.UsageError("Give --classes: masks in files need a class table.")
+        raise click.UsageError(
+            "Give --classes: masks in files need a class table, or --mask-values with class names."
+        )
     return classes
 
 
@@ -312,7 +328,8 @@ def check_options(model, recipe: Recipe, output, resume: bool, options, *, valid
 def settings_of(options) -> dict[str, typing.Any]:
     """Options besides the recipe that a resumed run must have in common with the run."""
     settings = {name: options[name] for name in SETTINGS}
-    return {**settings, **{name: options[name] or None for name in HOW}}
+    settings |= {name: options[name] or None for name in HOW}
+    return {**settings, **validation_settings(options)}
 
 
 def note_run(
@@ -331,6 +348,7 @@ def note_run(
     if resume:
         warn_of_other_data(read_run(output), hashes(sources), str(output))
         return None
+    write_validation(sources["train"], output)
     return run_notes(
         sources,
         settings=settings_of(options),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import click
 
 from keras_deeplab.commands.polygon_options import (
+    coco_annotations,
     polygon_files,
     polygon_format,
     polygon_labels,
@@ -101,6 +102,13 @@ def file_format() -> Decorator:
         click.option(
             "--mask-suffix", default="", help="Suffix of mask file names, for example _mask."
         ),
+        click.option(
+            "--mask-values",
+            type=MaskValuesText(),
+            metavar="VALUE=CLASS,...",
+            help="Class of each value in masks that do not hold class indices, for example "
+            "0=background,255=building; the class ignore means no label.",
+        ),
         *polygon_format(),
         image_options(),
     )
@@ -149,6 +157,22 @@ class Bands(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 4,1,2.", parameter, context)
 
 
+class MaskValuesText(click.ParamType):
+    """The text of `mask_values.parse_mask_values`, checked."""
+
+    name = "values"
+
+    def convert(self, value, parameter, context):
+        from keras_deeplab._internal.errors import InputError
+        from keras_deeplab.data.files.mask_values import parse_mask_values
+
+        try:
+            parse_mask_values(value)
+        except InputError as error:
+            self.fail(str(error), parameter, context)
+        return value
+
+
 def image_format(options: Options) -> ImageFormat:
     """The `ImageFormat` of the options of a command."""
     from keras_deeplab.data.files.images import ImageFormat
@@ -178,21 +202,27 @@ def data_source(options, *, subset, prefix="", required=True):
         click.UsageError: When the options contradict each other or name no source.
     """
     from keras_deeplab.data.files.images import ImageFormat
+    from keras_deeplab.data.files.mask_values import parse_mask_values
     from keras_deeplab.data.source import DataSource
 
     files = {name: options[f"{prefix}{name}"] for name in ("images", "masks", "split", "pairs")}
     form = image_format(options)
     if options["dataset"] is not None:
-        if any(files.values()) or form != ImageFormat():
+        if any(files.values()) or form != ImageFormat() or options["mask_values"]:
             raise click.UsageError(
                 "--dataset cannot be combined with options that name or read files: "
-                "--images, --masks, --split, --pairs, --bands, --value-range."
+                "--images, --masks, --split, --pairs, --mask-values, --bands, --value-range."
             )
         refuse_polygon_options(options)
         return DataSource(options["dataset"], options["data_dir"], subset)
     flag = f"--{prefix}".replace("_", "-")
     if not (required or any(files.values()) or options[f"{prefix}labels"]):
         return None
+    annotations = coco_annotations(options, prefix)
+    if annotations is not None and files["images"] and not (files["masks"] or files["pairs"]):
+        return DataSource(
+            images=files["images"], annotations=annotations, split=files["split"], form=form
+        )
     if not (files["masks"] or files["pairs"] or files["split"]):
         labels = polygon_labels(options, prefix)
         if labels is not None and files["images"]:
@@ -212,7 +242,12 @@ def data_source(options, *, subset, prefix="", required=True):
                 f"{flag}images {path} is not a folder. With {flag}masks, name folders, or use "
                 f"{flag}pairs."
             )
-    return DataSource(**files, mask_suffix=options["mask_suffix"], form=form)
+    return DataSource(
+        **files,
+        mask_suffix=options["mask_suffix"],
+        form=form,
+        mask_values=parse_mask_values(options["mask_values"] or ""),
+    )
 
 
 def class_table(options: Options, source: DataSource) -> ClassTable | None:

@@ -43,7 +43,7 @@ SUBSET = "val"  # of a prepared dataset
 PROTOCOL = click.Choice(list(PROTOCOLS))
 IMAGE_OPTIONS = (  # parameter names of `evaluated_images`
     *("dataset", "data_dir", "images", "masks", "split", "pairs", "mask_suffix", "bands"),
-    *("value_range", "classes", *FILES, *HOW),
+    *("value_range", "classes", "mask_values", *FILES, *HOW),
 )
 
 

@@ -24,7 +24,10 @@ if typing.TYPE_CHECKING:
 
 ONLY_INT8 = ("calibrate", "accept_loss", *IMAGE_OPTIONS)
 LABELLED = ("dataset", "images", "masks", "labels", "pairs", "split")  # each names labelled images
-ONLY_LABELLED = ("accept_loss", "data_dir", "mask_suffix", "classes", *FILES[1:], *HOW)
+ONLY_LABELLED = (
+    *("accept_loss", "data_dir", "mask_suffix", "mask_values", "classes"),
+    *(*FILES[1:], *HOW),
+)
 HOW_TO_READ = ("bands", "value_range")
 
 

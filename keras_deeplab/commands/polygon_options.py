@@ -39,7 +39,8 @@ def polygon_files(prefix: str = "") -> list[Decorator]:
         click.option(
             f"--{prefix}labels",
             type=VECTOR_FILE,
-            help=f"Polygons over scenes, instead of masks: GeoPackage, GeoJSON, ...{default}",
+            help="Instead of masks: polygons over scenes (GeoPackage, GeoJSON, ...), or a COCO "
+            f"file of the images (.json).{default}",
         ),
         click.option(
             f"--{prefix}layer", metavar="NAME", help=f"Layer of --{prefix}labels, if of several."
@@ -111,6 +112,26 @@ def polygon_labels(options: Options, prefix: str = "") -> PolygonLabels | None:
         area=area,
         ignore_unknown=options["ignore_unknown"],
     )
+
+
+def coco_annotations(options: Options, prefix: str = "") -> pathlib.Path | None:
+    """The COCO file that `--labels` names; `None` if it names polygons or nothing.
+
+    That with a prefix is by default that without it.
+
+    Raises:
+        click.UsageError: When there are options of polygons.
+    """
+    from keras_deeplab.data.files.coco import is_coco
+
+    path = options[f"{prefix}labels"] or options["labels"]
+    if path is None or not is_coco(path):
+        return None
+    names = [f"{prefix}{name}" for name in FILES[1:]]
+    given = [f"--{name.replace('_', '-')}" for name in (*names, *HOW) if options[name]]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: only for polygons; {path} is a COCO file.")
+    return path
 
 
 def refuse_polygon_options(

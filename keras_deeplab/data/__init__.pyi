@@ -5,9 +5,11 @@ from .class_table import read_class_table as read_class_table
 from .datasets.registry import classes as classes
 from .datasets.registry import list_datasets as list_datasets
 from .datasets.registry import load as load
+from .files.annotated import from_coco as from_coco
 from .files.bad_files import BadFiles as BadFiles
 from .files.folder import from_csv as from_csv
 from .files.folder import from_folder as from_folder
+from .files.validation import ValidationPlace as ValidationPlace
 from .files.vectors import from_rasters as from_rasters
 from .files.windows import GridWindows as GridWindows
 from .files.windows import RandomWindows as RandomWindows

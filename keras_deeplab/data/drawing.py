@@ -99,3 +99,21 @@ def contact_sheet(
             left += cell
     draw_legend(sheet, sheet.width - LEGEND_WIDTH, MARGIN, table, values)
     return sheet
+
+
+def stack_pictures(pictures: Sequence[tuple[np.ndarray, str]]) -> Image.Image:
+    """RGB picture of others, one below the other, each with a line of text above it.
+
+    Args:
+        pictures: `(H, W, 3)` uint8, and the text.
+    """
+    width = max(image.shape[1] for image, _ in pictures) + 2 * MARGIN
+    height = sum(image.shape[0] + LEGEND_STEP for image, _ in pictures) + MARGIN
+    canvas = Image.new("RGB", (width, height), "white")
+    draw, top = ImageDraw.Draw(canvas), 0
+    for image, text in pictures:
+        (name,) = drawable_names([text])
+        draw.text((MARGIN, top + MARGIN // 2), name, fill="black", font=font_for(name))
+        canvas.paste(Image.fromarray(image), (MARGIN, top + LEGEND_STEP))
+        top += image.shape[0] + LEGEND_STEP
+    return canvas

@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
+from keras_deeplab.data.files.annotated import AnnotatedPictures
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.folder import open_counted_pairs, open_pairs
 from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.labelled_scenes import LabelledScenes
+from keras_deeplab.data.files.mask_values import MaskValues, mask_values, named_classes
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
 from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
 from keras_deeplab.data.files.scenes import NEAR, Scene, open_scenes, scene_files
+from keras_deeplab.data.files.validation import ValidationGround, ValidationPlace
 from keras_deeplab.data.files.vectors import default_classes, label_scenes
 from keras_deeplab.data.files.windows import GridWindows, RandomWindows
 from keras_deeplab.data.summary import LabelCounts
@@ -44,15 +47,19 @@ class DataSource:
     Args:
         dataset: Name of a prepared dataset, see `data.list_datasets`; excludes all file arguments.
         data_dir: Folder of prepared datasets, see `data.load`.
-        subset: Split of the prepared dataset, `"train"` or `"val"`.
+        subset: Split of the prepared dataset, or side of `validation`, `"train"` or `"val"`.
         images: Folders of images; with `labels`, scenes or folders of scenes.
         masks: Folders of masks, one per image folder.
         split: File that lists the stems to use, or `None` for all.
         pairs: CSV file of pairs instead of folders.
         mask_suffix: Suffix of mask file names, for example `"_mask"`.
         labels: `PolygonLabels` of scenes, instead of masks.
+        annotations: COCO file of the images, instead of masks, see `data.from_coco`.
         resolution: Ground resolution to read scenes at, in metres per pixel; `None` as stored.
         form: `ImageFormat` of the images.
+        validation: `ValidationGround` of scenes, see `by_place`; `None` takes all labels.
+        mask_values: Class name of each stored value in masks, where they are not class indices, see
+            `data.from_folder`; pairs or a mapping.
 
     Raises:
         ValueError: When the arguments name no source, or more than one.
@@ -67,17 +74,25 @@ class DataSource:
     pairs: pathlib.Path | None = None
     mask_suffix: str = ""
     labels: PolygonLabels | None = None
+    annotations: pathlib.Path | None = None
     resolution: float | None = None
     form: ImageFormat = dataclasses.field(default_factory=ImageFormat)
+    mask_values: MaskValues = ()
+    validation: ValidationGround | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mask_values", mask_values(self.mask_values))
         folders = bool(self.images or self.masks or self.split)
         if self.dataset is not None:
-            if folders or self.pairs or self.labels or self.form != ImageFormat():
+            others = self.pairs or self.labels or self.annotations or self.mask_values
+            if folders or others or self.form != ImageFormat():
                 raise InputError("A prepared dataset cannot be combined with options of files.")
         elif self.labels is not None:
             if not self.images or self.masks or self.split or self.pairs:
                 raise InputError("Polygons are labels of scenes: give images and no masks.")
+        elif self.annotations is not None:
+            if not self.images or self.masks or self.pairs:
+                raise InputError("Annotations are labels of images: give folders and no masks.")
         elif self.pairs is not None:
             if folders:
                 raise InputError("Give folders of images and masks, or a CSV file of pairs.")
@@ -103,7 +118,7 @@ class DataSource:
         """
         if self.labels is None or self.resolution is not None or metres is None:
             return self
-        known = [places_of(scene.grid) for scene in self._scenes]
+        known = [places_of(scene.grid) for scene in self._all_scenes]
         ratios = [places.resolution_m / metres for places in known if places is not None]
         if all(1 / NEAR <= ratio <= NEAR for ratio in ratios):
             return self
@@ -114,9 +129,33 @@ class DataSource:
         """Class table of a prepared dataset; `None` for files, which do not hold one."""
         return None if self.dataset is None else registry.classes(self.dataset)
 
+    def by_place(self, place: ValidationPlace, classes: ClassTable) -> dict[str, DataSource]:
+        """The same scenes for training and for validation, by `"train"` and `"val"`.
+
+        Args:
+            place: The ground for validation.
+            classes: `ClassTable` of the labels.
+        """
+        if self.labels is None:
+            raise InputError("Validation by place needs scenes with polygons as labels.")
+        ground = place.find(self._all_scenes, lambda: self._labelled_scenes(classes).cells)
+        return {
+            subset: dataclasses.replace(self, validation=ground, subset=subset)
+            for subset in ("train", "val")
+        }
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether polygons, annotations or `mask_values` name classes."""
+        return bool(self.labels or self.annotations or self.mask_values)
+
     def default_classes(self) -> ClassTable | None:
-        """Classes that the labels themselves say, see `from_rasters`; `None` for masks."""
-        return None if self.labels is None else default_classes(self._scenes, self.labels)
+        """Classes that polygons, annotations or `mask_values` name; `None` for other masks."""
+        if self.labels is not None:
+            return default_classes(self._all_scenes, self.labels)
+        if self._annotated is not None:
+            return self._annotated.default_classes()
+        return ClassTable(named_classes(self.mask_values)) if self.mask_values else None
 
     def open(self, classes: ClassTable, *, bad_files: BadFiles | None = None) -> tf.data.Dataset:
         """The images and labels.
@@ -135,8 +174,16 @@ class DataSource:
         """
         if self.labels is not None:
             return self._labelled_scenes(classes, bad_files).dataset(GRID)
+        if self._annotated is not None:
+            return self._annotated.open(classes, self.form, bad_files=bad_files)
         if self.dataset is None:
-            return open_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
+            return open_pairs(
+                self._file_pairs,
+                classes,
+                self.form,
+                mask_values=self.mask_values,
+                bad_files=bad_files,
+            )
         if bad_files is not None:
             raise InputError(
                 "Only image and mask files can be skipped. A prepared dataset holds checksummed "
@@ -173,16 +220,29 @@ class DataSource:
             labelled = self._labelled_scenes(classes, bad_files)
             if windows is None:
                 return labelled.dataset(GRID), labelled.counts
+            if self.validation is not None and self.subset == "train":
+                self.validation.place.check_windows(windows.size)
             return labelled.dataset(windows, kept=False), labelled.counts
-        return open_counted_pairs(self._file_pairs, classes, self.form, bad_files=bad_files)
+        if self._annotated is not None:
+            return self._annotated.open_counted(classes, self.form, bad_files=bad_files)
+        return open_counted_pairs(
+            self._file_pairs,
+            classes,
+            self.form,
+            mask_values=self.mask_values,
+            bad_files=bad_files,
+        )
 
     def files(self) -> list[str]:
         """Paths of the images and labels, or of the records of a prepared dataset."""
         if self.dataset is not None:
             return [str(path) for path in self._builder().info.splits[self.subset].filepaths]
         if self.labels is not None:
-            return [*scene_files(self.images), *self.labels.files()]
-        return [path for pair in self._file_pairs for path in pair]
+            files = [*scene_files(self.images), *self.labels.files()]
+            if self.validation is not None and self.validation.place.area is not None:
+                files.append(str(self.validation.place.area))
+            return files
+        return list(dict.fromkeys(path for pair in self._file_pairs for path in pair))
 
     def names(self, classes: ClassTable) -> Iterator[str]:
         """Yields a name for each image that `open` gives.
@@ -197,6 +257,13 @@ class DataSource:
         root = os.path.commonpath([os.path.dirname(image) for image in images])
         return (pathlib.Path(image).relative_to(root).as_posix() for image in images)
 
+    def validation_scenes(self) -> list[tuple[Scene, ValidationGround]]:
+        """The scenes with validation ground or near it; none without `validation`."""
+        if self.validation is None:
+            return []
+        scenes = self._all_scenes
+        return [(s, self.validation) for s in scenes if len(self.validation.polygons(s))]
+
     def ground(self) -> Ground:
         """Meaning of the channels and ground resolution, where dataset or files say them."""
         if self.dataset is not None:
@@ -210,7 +277,7 @@ class DataSource:
         return describe_ground([image for image, _ in self._file_pairs], self.form)
 
     @functools.cached_property
-    def _scenes(self) -> list[Scene]:
+    def _all_scenes(self) -> list[Scene]:
         return open_scenes(scene_files(self.images), self.form, self.resolution)
 
     @functools.cached_property
@@ -225,12 +292,26 @@ class DataSource:
         key = classes, bad_files
         if key not in self._opened:
             self._opened[key] = label_scenes(
-                self._scenes, self.labels, classes, self.form, bad_files
+                self._all_scenes,
+                self.labels,
+                classes,
+                self.form,
+                bad_files,
+                ground=self.validation,
+                subset=self.subset,
             )
         return self._opened[key]
 
     @functools.cached_property
+    def _annotated(self) -> AnnotatedPictures | None:
+        if self.annotations is None:
+            return None
+        return AnnotatedPictures(self.images, self.annotations, split=self.split)
+
+    @functools.cached_property
     def _file_pairs(self) -> list[tuple[str, str]]:
+        if self._annotated is not None:
+            return self._annotated.pairs
         if self.pairs is not None:
             return pairs_of_csv(self.pairs)
         return pairs_of_folders(

@@ -13,7 +13,7 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.grid import window_starts
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
 from keras_deeplab.data.files.orientation import orientation
-from keras_deeplab.data.files.pairs import Folders, as_list, files_by_stem
+from keras_deeplab.data.files.pairs import Folders, as_folders, files_by_stem
 from keras_deeplab.data.files.rasters import open_raster
 from keras_deeplab.runtimes.padding import enlarged
 from keras_deeplab.runtimes.predictor import Network
@@ -63,7 +63,7 @@ def find_calibration(
     if isinstance(images, np.ndarray):
         return Calibration(images, IN_PYTHON)
     if images is not None:
-        names = ", ".join(map(str, as_list(images)))
+        names = ", ".join(map(str, as_folders(images)))
         return Calibration(crops_of_folder(images, source.network, tile, form), names)
     if source.check_image is None:
         raise InputError(
@@ -104,7 +104,7 @@ def crops_of_folder(
             f"{network.name} takes {network.channels} channels, but {form.channels} bands would be "
             "read: name them with --bands."
         )
-    folders = as_list(folder)
+    folders = as_folders(folder)
     files = [str(path) for each in folders for path in files_by_stem(each).values()]
     sizes = [_checked_size(path, form) for path in files]
     places = [

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 import test_commands
+from fakes import coco as fakes
 from in_process import run
 from PIL import Image
 from rasters import write_raster
@@ -124,3 +126,70 @@ def test_wrong_options_are_described(scenes, tmp_path, options, message):
     failed = run(*command, check=False)
     assert failed.exit_code and message in " ".join(failed.output.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_mask_values_are_the_classes_of_a_run(scenes, tmp_path, tiny_networks):
+    """Without a class table; kept by the run, which is repeated and resumed with the same ones."""
+    for stem in ("north/a", "south/b"):
+        path = scenes / f"masks/{stem}.tif"
+        with rasterio.open(path) as raster:
+            mask = raster.read(1)
+        write_raster(path, mask * np.uint8(255))
+    output, values = tmp_path / "run", ("--mask-values", "0=land,255=water")
+    options = (*("--images", scenes / "images", "--masks", scenes / "masks"), *FORM, *values)
+    command = ("train", "--model", "r18_d16", "--steps", 2, "--crop", 32, "--batch", 2, *options)
+    said = run(*command, "--no-aux-head", "--output", output).output
+    assert "train: 2 pairs; land 5" in said and "never labelled" not in said
+    assert find_model(output).metadata.classes.names == ("land", "water")
+    assert json.loads((output / "run.json").read_text())["options"]["mask_values"] == values[1]
+    run(*command, "--no-aux-head", "--output", output, "--resume")
+    other = ("--mask-values", "255=land,0=water", "--resume", "--output", output)
+    failed = run(*command, "--no-aux-head", *other, check=False)
+    assert "mask_values: 0=land,255=water there, 255=land,0=water here" in failed.output
+    again = run("train", "--from-run", output, "--output", tmp_path / "again").output
+    assert "train: 2 pairs; land 5" in again
+
+    evaluation = ("evaluate", output, *options, "--json", tmp_path / "metrics.json")
+    run(*evaluation[:-2], "--mask-values", "255=water,0=land", *evaluation[-2:])
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    counts = np.bincount(mask.ravel(), minlength=2)
+    assert sum(map(sum, found["confusion"])) == 2 * 64 * 72
+    assert found["confusion"][1] != [0, 0] and counts.sum() == 64 * 72
+    failed = run("evaluate", output, *folders(scenes), *FORM, check=False)
+    assert "--mask-values 0=land,255=water" in failed.output
+    failed = run(*command, "--mask-values", "0=land,255", check=False)
+    assert "'255' names no class" in " ".join(failed.output.split())
+    failed = run("evaluate", output, "--dataset", "potsdam", *values, check=False)
+    assert "--dataset cannot be combined" in failed.output
+
+
+def test_a_coco_file_is_the_labels_of_images(tmp_path, tiny_networks):
+    """Trained on a split of it, validated on the rest; repeated, resumed and evaluated."""
+    file, labels = fakes.write_cvat(tmp_path / "data")
+    (tmp_path / "train.txt").write_text("tile_3\nflight_1/tile\n")
+    (tmp_path / "val.txt").write_text("flight_0/tile\n")
+    folder, output = tmp_path / "data/images/default", tmp_path / "run"
+    command = (
+        *("train", "--model", "r18_d16", "--steps", 2, "--crop", 32, "--batch", 2),
+        *("--no-aux-head", "--images", folder, "--labels", file, "--split", tmp_path / "train.txt"),
+        *("--val-images", folder, "--val-split", tmp_path / "val.txt"),
+    )
+    said = run(*command, "--output", output).output
+    assert "train: 2 pairs; background " in said and "val: 1 pair; background " in said
+    assert find_model(output).metadata.classes.names == ("background", "roof", "pool")
+    record = json.loads((output / "run.json").read_text())
+    assert record["options"]["labels"] == str(file)
+    assert record["data"]["train"]["files"] == 3  # the annotations count once
+    run(*command, "--output", output, "--resume")
+    run("train", "--from-run", output, "--output", tmp_path / "again")
+    evaluation = ("evaluate", output, "--images", folder, "--labels", file)
+    run(*evaluation, "--json", tmp_path / "metrics.json")
+    found = json.loads((tmp_path / "metrics.json").read_text())["confusion"]
+    wanted = np.bincount(np.stack(list(labels.values())).ravel(), minlength=3)
+    assert [sum(row) for row in found] == wanted.tolist()
+    failed = run(*evaluation, "--class-field", "kind", check=False)
+    assert "--class-field: only for polygons" in failed.output
+    (tmp_path / "sheet").mkdir()
+    checked = ("prepare", "--check", "--images", folder, "--labels", file)
+    assert "pool" in run(*checked, "--output", tmp_path / "sheet").output
+    assert Image.open(tmp_path / "sheet/labels.png").size[0] > 500

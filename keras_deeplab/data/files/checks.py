@@ -8,47 +8,51 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import MOST_LISTED, listing, raise_problems
-from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.files.alignment import describe_grid, mask_grid
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat
-from keras_deeplab.data.files.masks import count_labels, mask_problem
+from keras_deeplab.data.files.masks import mask_problem
 from keras_deeplab.data.files.orientation import Orientation, orientation
 from keras_deeplab.data.files.rasters import UnreadableFileError, open_raster
 
 if TYPE_CHECKING:
     from rasterio import DatasetReader
 
-logger = logging.getLogger("keras_deeplab")
+    from keras_deeplab.data.files.places import Grid
 
-GRID_TOLERANCE = 0.1  # pixels; larger shifts are not rounding errors of coordinates
+logger = logging.getLogger("keras_deeplab")
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What the headers of an image and its mask say.
+    """What the headers of an image and its mask, if it has one, say.
 
     Args:
         problems: What is wrong with the pair; `None` entries are nothing.
+        seen: `Orientation` of the image, and its size; `None` if it cannot be read.
         size: `(height, width)` of the turned image; `(0, 0)` if neither file can be read.
         dtype: Data type of the image; `None` if it cannot be read.
         lacks_range: Whether the image needs a value range that was not given.
         exceeds_8_bits: Whether the image is 8-bit and the value range is not.
+        grid: `Grid` of the image if the mask must be warped to it.
+        warped: Both grids for a message, if the mask must be warped.
     """
 
     problems: tuple[str | None, ...] = ()
+    seen: Orientation | None = None
     size: tuple[int, int] = (0, 0)
     dtype: str | None = None
     lacks_range: bool = False
     exceeds_8_bits: bool = False
+    grid: Grid | None = None
+    warped: str | None = None
 
 
 def check_pairs(
     pairs: Sequence[tuple[str, str]], form: ImageFormat, bad_files: BadFiles | None = None
-) -> list[tuple[int, int]]:
+) -> list[Header]:
     """Checks formats, sizes and georeferences by the headers of the files.
 
     Args:
@@ -57,26 +61,50 @@ def check_pairs(
         bad_files: Records the files that cannot be read; `None` makes them errors.
 
     Returns:
-        `(height, width)` of each pair, turned by its orientation; `(0, 0)` if neither file can be
-        read.
+        `Header` of each pair. Masks that must be warped to the grid of their image are logged.
 
     Raises:
         ValueError: Lists the invalid files by kind of problem.
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(lambda pair: _inspect(pair[0], pair[1], form, bad_files), pairs))
+        headers = list(pool.map(lambda pair: _inspect_pair(pair, form, bad_files), pairs))
     raise_problems(
         "Images and masks that cannot be read, or do not fit each other (sizes as width, height)",
         (problem for header in headers for problem in header.problems),
     )
-    images = [image for image, _ in pairs]
+    _check_values([image for image, _ in pairs], headers, form)
+    warped = [header.warped for header in headers if header.warped]
+    if warped:
+        logger.warning(
+            "Masks on another grid than their image are warped to its pixels (nearest neighbour); "
+            "where a mask does not reach, pixels are ignored:%s",
+            listing(warped),
+        )
+    return headers
+
+
+def check_images(
+    images: Sequence[str], form: ImageFormat, bad_files: BadFiles | None = None
+) -> list[Header]:
+    """As `check_pairs`, of images without mask files."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        headers = list(pool.map(lambda image: _inspect_image(image, form, bad_files), images))
+    raise_problems(
+        "Images that cannot be read",
+        (problem for header in headers for problem in header.problems),
+    )
+    _check_values(images, headers, form)
+    return headers
+
+
+def _check_values(images: Sequence[str], headers: Sequence[Header], form: ImageFormat) -> None:
+    """Raises a `ValueError` for images that do not fit the value range; warns of mixed types."""
     raise_ranges(
         [image for image, header in zip(images, headers, strict=True) if header.lacks_range],
         [image for image, header in zip(images, headers, strict=True) if header.exceeds_8_bits],
         form,
     )
     _warn_of_mixed_types(images, headers)
-    return [header.size for header in headers]
 
 
 def raise_ranges(lacking: Sequence[str], exceeding: Sequence[str], form: ImageFormat) -> None:
@@ -111,68 +139,51 @@ def _warn_of_mixed_types(images: Sequence[str], headers: Sequence[Header]) -> No
         )
 
 
-def check_labels(
-    pairs: Sequence[tuple[str, str]], classes: ClassTable, bad_files: BadFiles | None = None
-) -> np.ndarray:
-    """Decodes every mask, in blocks.
-
-    Args:
-        pairs: Image and mask files.
-        classes: Classes of the masks.
-        bad_files: Records the masks that cannot be read; `None` makes them errors.
-
-    Returns:
-        `(256,)` int64: how many pixels of all readable masks have each label. Pixels that only the
-        image ignores count as what their mask says.
-
-    Raises:
-        ValueError: Lists the masks with values outside the classes.
-    """
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        checked = pool.map(lambda pair: _count_labels(pair[1], classes, bad_files), pairs)
-        counts, problems = np.zeros(IGNORE_INDEX + 1, np.int64), []
-        for problem, found in checked:
-            counts += found
-            problems.append(problem)
-    raise_problems("Masks do not fit the class table", problems)
-    return counts
-
-
-def _count_labels(
-    path: str, classes: ClassTable, bad_files: BadFiles | None
-) -> tuple[str | None, np.ndarray | int]:
-    """What is wrong with a mask, or `None`, and how many of its pixels have each label."""
+def _inspect_pair(pair: tuple[str, str], form: ImageFormat, bad_files: BadFiles | None) -> Header:
     try:
-        return None, count_labels(path, classes)
-    except UnreadableFileError as error:
-        if bad_files is None:
-            return str(error), 0
-        bad_files.note(error)
-        return None, 0
-    except InputError as error:
-        return str(error), 0
-
-
-def _inspect(
-    image_path: str, mask_path: str, form: ImageFormat, bad_files: BadFiles | None
-) -> Header:
-    try:
-        with open_raster(image_path) as image, open_raster(mask_path) as mask:
-            seen = orientation(image)
-            return Header(
-                (form.band_problem(image), mask_problem(mask), _mismatch(image, mask)),
-                seen.shape,
-                image.dtypes[0],
-                form.lacks_range(image),
-                form.exceeds_8_bits(image),
+        with open_raster(pair[0]) as image, open_raster(pair[1]) as mask:
+            header = _header(image, form)
+            mismatch, grid = mask_grid(image, mask)
+            warped = f"{mask.name} ({describe_grid(mask)}) to {image.name} ({describe_grid(image)})"
+            return dataclasses.replace(
+                header,
+                problems=(*header.problems, mask_problem(mask), mismatch),
+                grid=grid,
+                warped=warped if grid else None,
             )
     except UnreadableFileError as error:
         if bad_files is None:
             return Header((str(error),))
-        shapes = [_shape(path, bad_files) for path in (image_path, mask_path)]
+        shapes = [_shape(path, bad_files) for path in pair]
         return Header(size=next(filter(None, shapes), (0, 0)))
     except InputError as error:  # of an orientation
         return Header((str(error),))
+
+
+def _inspect_image(path: str, form: ImageFormat, bad_files: BadFiles | None) -> Header:
+    try:
+        with open_raster(path) as image:
+            return _header(image, form)
+    except UnreadableFileError as error:
+        if bad_files is None:
+            return Header((str(error),))
+        bad_files.note(error)
+        return Header()
+    except InputError as error:  # of an orientation
+        return Header((str(error),))
+
+
+def _header(image: DatasetReader, form: ImageFormat) -> Header:
+    """What the header of an open image says."""
+    seen = orientation(image)
+    return Header(
+        (form.band_problem(image),),
+        seen,
+        seen.shape,
+        image.dtypes[0],
+        form.lacks_range(image),
+        form.exceeds_8_bits(image),
+    )
 
 
 def _shape(path: str, bad_files: BadFiles) -> tuple[int, int] | None:
@@ -191,34 +202,3 @@ def _describe_range(path: str, form: ImageFormat) -> str:
         return form.describe_range(path)
     except UnreadableFileError as error:
         return str(error)
-
-
-def _mismatch(image: DatasetReader, mask: DatasetReader) -> str | None:
-    """How the grids of an image and its mask differ, or `None`."""
-    seen, mask_seen = orientation(image), orientation(mask)
-    if seen.shape != mask_seen.shape:
-        return (
-            f"{image.name} is {_describe_size(seen)}, its mask {mask.name} is "
-            f"{_describe_size(mask_seen)}"
-        )
-    if image.crs and mask.crs and image.crs != mask.crs:
-        return f"{image.name} is in {image.crs}, its mask {mask.name} in {mask.crs}"
-    if image.transform.is_identity or mask.transform.is_identity:
-        return None  # one of them has no coordinates
-    to_ground, mask_to_ground = (np.reshape(r.transform, (3, 3)) for r in (image, mask))
-    corners = np.array([[0, image.width, 0], [0, 0, image.height], [1, 1, 1]])
-    shifts = np.linalg.solve(to_ground, mask_to_ground @ corners) - corners
-    if np.abs(shifts).max() > GRID_TOLERANCE:
-        return (
-            f"{image.name} and its mask {mask.name} cover different areas: geotransforms "
-            f"{image.transform.to_gdal()} and {mask.transform.to_gdal()}"
-        )
-    return None
-
-
-def _describe_size(seen: Orientation) -> str:
-    """Width and height of a picture, and of the stored one if it is turned."""
-    size = f"{seen.shape[::-1]}"
-    if seen.code == 1:
-        return size
-    return f"{size} as turned by its orientation {seen.code} (stored {seen.stored[::-1]})"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.bad_files import BadFiles
-from keras_deeplab.data.files.checks import check_labels as check_all_labels
 from keras_deeplab.data.files.checks import check_pairs
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.data.files.labelled import (
-    FilePair,
-    MaskFile,
-    Part,
-    labelled_dataset,
-    part_of,
-)
+from keras_deeplab.data.files.label_checks import check_labels as check_all_labels
+from keras_deeplab.data.files.labelled import FilePair, labelled_files
+from keras_deeplab.data.files.mask_file import MaskFile
+from keras_deeplab.data.files.mask_values import MaskValues, value_labels
+from keras_deeplab.data.files.mask_values import mask_values as as_mask_values
 from keras_deeplab.data.files.pairs import Folders, pairs_of_csv, pairs_of_folders
 from keras_deeplab.data.files.windows import RandomWindows
 from keras_deeplab.data.summary import LabelCounts
@@ -35,6 +32,7 @@ def from_folder(
     mask_suffix: str = "",
     bands: Sequence[int] | None = None,
     value_range: tuple[float, float] | None = None,
+    mask_values: Mapping[int, str] | None = None,
     windows: RandomWindows | None = None,
     check_labels: bool = True,
     bad_files: BadFiles | None = None,
@@ -59,6 +57,9 @@ def from_folder(
             `(4, 1, 2)`; `None` for files of three bands.
         value_range: `(low, high)`, the stored values that map to 0 and 255, linearly; values
             outside are clipped. Required for files that are not 8-bit.
+        mask_values: Class name of each stored value in masks, where they are not class indices, for
+            example `{0: "background", 255: "building"}`; `"ignore"` for pixels without a label.
+            Masks of RGB grey count as their grey value.
         windows: `RandomWindows` to read parts of large images; `None` for whole images.
         check_labels: Whether to decode every mask now, in blocks, and list all wrong ones at once.
             Otherwise a wrong mask is an error when it is read.
@@ -70,20 +71,24 @@ def from_folder(
         with a `value_range`, 0..255; and `(H, W)` uint8 class indices with 255 for ignored pixels.
         Whole images come in the order of the file names and may differ in size. Where an image has
         no data (its nodata value in all bands, its mask or alpha, or NaN in any band) it is 0 and
-        its label 255; so is the label where the mask has none.
+        its label 255; so is the label where the mask has none. A mask with other coordinates than
+        its image is warped to the pixels of the image by nearest neighbour.
 
     Raises:
         ValueError: A folder without images; an image or mask without a partner; unreadable files;
-            sizes, coordinates or coordinate systems that differ; an orientation in a file with
-            coordinates; missing bands or value range; a range beyond 0..255 for an 8-bit file; JPEG
-            masks; labels or colours outside the class table. Lists the files. With `bad_files`,
-            unreadable files are an error only if no pair is left.
+            sizes that differ where one of both has no coordinates; a mask that does not reach its
+            image; an orientation in a file with coordinates; missing bands or value range; a range
+            beyond 0..255 for an 8-bit file; JPEG
+            masks; labels or colours outside the class table; masks of nothing but 0 and 255
+            without `mask_values`. Lists the files. With `bad_files`, unreadable files are an error
+            only if no pair is left.
         tf.errors.InvalidArgumentError: Names a file that turns out damaged when it is read.
     """
     return open_pairs(
         pairs_of_folders(images, masks, split=split, mask_suffix=mask_suffix),
         classes,
         ImageFormat(None if bands is None else tuple(bands), value_range),
+        mask_values=as_mask_values(mask_values),
         windows=windows,
         check_labels=check_labels,
         bad_files=bad_files,
@@ -96,6 +101,7 @@ def from_csv(
     *,
     bands: Sequence[int] | None = None,
     value_range: tuple[float, float] | None = None,
+    mask_values: Mapping[int, str] | None = None,
     windows: RandomWindows | None = None,
     check_labels: bool = True,
     bad_files: BadFiles | None = None,
@@ -107,6 +113,7 @@ def from_csv(
         classes: See `from_folder`, as for the other arguments.
         bands: Bands to read.
         value_range: Stored values that map to 0 and 255.
+        mask_values: Class name of each stored value in masks, or `None`.
         windows: `RandomWindows`, or `None` for whole images.
         check_labels: Whether to decode every mask now.
         bad_files: `BadFiles` for unreadable files, or `None`.
@@ -122,6 +129,7 @@ def from_csv(
         pairs_of_csv(path),
         classes,
         ImageFormat(None if bands is None else tuple(bands), value_range),
+        mask_values=as_mask_values(mask_values),
         windows=windows,
         check_labels=check_labels,
         bad_files=bad_files,
@@ -133,16 +141,17 @@ def open_pairs(
     classes: ClassTable | Sequence[str],
     form: ImageFormat,
     *,
+    mask_values: MaskValues = (),
     windows: RandomWindows | None = None,
     check_labels: bool = True,
     bad_files: BadFiles | None = None,
 ) -> tf.data.Dataset:
     """The dataset of listed pairs `(image file, mask file)`; see `from_folder`."""
     classes = classes if isinstance(classes, ClassTable) else ClassTable(tuple(classes))
-    shapes = check_pairs(pairs, form, bad_files)
+    masks, shapes = _masks(pairs, classes, form, mask_values, bad_files)
     if check_labels:
-        check_all_labels(pairs, classes, bad_files)
-    return _dataset(pairs, shapes, classes, form, windows, bad_files)
+        check_all_labels(masks, bad_files)
+    return _dataset(pairs, masks, shapes, form, windows, bad_files)
 
 
 def open_counted_pairs(
@@ -150,35 +159,40 @@ def open_counted_pairs(
     classes: ClassTable,
     form: ImageFormat,
     *,
+    mask_values: MaskValues = (),
     bad_files: BadFiles | None = None,
 ) -> tuple[tf.data.Dataset, LabelCounts]:
     """As `open_pairs`, and how many pixels of the masks each class has, from the same decoding."""
-    shapes = check_pairs(pairs, form, bad_files)
-    counts = check_all_labels(pairs, classes, bad_files)
-    dataset = _dataset(pairs, shapes, classes, form, None, bad_files)
+    masks, shapes = _masks(pairs, classes, form, mask_values, bad_files)
+    counts = check_all_labels(masks, bad_files)
+    dataset = _dataset(pairs, masks, shapes, form, None, bad_files)
     return dataset, LabelCounts.of_histogram(counts, len(classes), images=len(pairs))
+
+
+def _masks(
+    pairs: list[tuple[str, str]],
+    classes: ClassTable,
+    form: ImageFormat,
+    mask_values: MaskValues,
+    bad_files: BadFiles | None,
+) -> tuple[list[MaskFile], list[tuple[int, int]]]:
+    """The masks of checked pairs, and `(height, width)` of each pair."""
+    values = value_labels(mask_values, classes) if mask_values else None
+    headers = check_pairs(pairs, form, bad_files)
+    masks = [
+        MaskFile(mask, classes, values, header.grid)
+        for (_, mask), header in zip(pairs, headers, strict=True)
+    ]
+    return masks, [header.size for header in headers]
 
 
 def _dataset(
     pairs: list[tuple[str, str]],
+    masks: list[MaskFile],
     shapes: list[tuple[int, int]],
-    classes: ClassTable,
     form: ImageFormat,
     windows: RandomWindows | None,
     bad_files: BadFiles | None,
 ) -> tf.data.Dataset:
-    if bad_files is not None:
-        bad_files.require_others(pairs)
-    images = [FilePair(image, MaskFile(mask, classes), form) for image, mask in pairs]
-    if windows is None:
-        pixels = sum(height * width for height, width in shapes)
-        return labelled_dataset(images, form, Part, len(pairs), pixels=pixels, bad_files=bad_files)
-    pixels = windows.count * windows.size**2  # none is larger
-    return labelled_dataset(
-        images,
-        form,
-        lambda index: part_of(*windows.place(index, shapes)),
-        windows.count,
-        pixels=pixels,
-        bad_files=bad_files,
-    )
+    images = [FilePair(image, mask, form) for (image, _), mask in zip(pairs, masks, strict=True)]
+    return labelled_files(images, shapes, form, windows=windows, bad_files=bad_files)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
+from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.elements import Elements, note_elements
 from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.data.files.masks import read_mask
+from keras_deeplab.data.files.windows import RandomWindows
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -27,22 +27,6 @@ class LabelProvider(typing.Protocol):
 
     def read(self, window: Window | None) -> np.ndarray:
         """`(H, W)` uint8 class indices, 255 for ignored pixels, of a window or the whole image."""
-
-
-class MaskFile(typing.NamedTuple):
-    """The `LabelProvider` of a mask file.
-
-    Attributes:
-        path: The file.
-        classes: Classes of its values.
-    """
-
-    path: str
-    classes: ClassTable
-
-    def read(self, window: Window | None) -> np.ndarray:
-        """As `LabelProvider`."""
-        return read_mask(self.path, self.classes, window)
 
 
 class LabelledImage(typing.Protocol):
@@ -140,3 +124,36 @@ def labelled_dataset(
     dataset = tf.data.Dataset.range(count).map(load_tensors, num_parallel_calls=tf.data.AUTOTUNE)
     pixel_bytes = form.channels * tf.as_dtype(form.dtype).size + 1
     return note_elements(dataset, Elements(pixels * pixel_bytes, load_tensors, kept))
+
+
+def labelled_files(
+    images: Sequence[FilePair],
+    shapes: Sequence[tuple[int, int]],
+    form: ImageFormat,
+    *,
+    windows: RandomWindows | None = None,
+    bad_files: BadFiles | None = None,
+) -> tf.data.Dataset:
+    """The dataset of whole images, or of random windows of them.
+
+    Args:
+        images: The images.
+        shapes: `(height, width)` of each.
+        form: Their format.
+        windows: `RandomWindows` to read parts of them; `None` for whole images.
+        bad_files: `BadFiles` for unreadable files, or `None`.
+    """
+    if bad_files is not None:
+        bad_files.require_others((image.path, image.labels.path) for image in images)
+    if windows is None:
+        pixels = sum(height * width for height, width in shapes)
+        return labelled_dataset(images, form, Part, len(images), pixels=pixels, bad_files=bad_files)
+    pixels = windows.count * windows.size**2  # none is larger
+    return labelled_dataset(
+        images,
+        form,
+        lambda index: part_of(*windows.place(index, shapes)),
+        windows.count,
+        pixels=pixels,
+        bad_files=bad_files,
+    )

@@ -75,6 +75,11 @@ class LabelledScenes:
             )
         self._cells = Cells(CELL, weights)
 
+    @property
+    def cells(self) -> list[np.ndarray]:
+        """Labelled pixels of the cells of each scene, `(rows, columns)`."""
+        return self._cells.weights
+
     def dataset(
         self, windows: RandomWindows | GridWindows, *, kept: bool = True
     ) -> tf.data.Dataset:

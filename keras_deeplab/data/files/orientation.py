@@ -58,6 +58,15 @@ class Orientation:
         height, width = self.stored
         return (width, height) if TURNS[self.code][0] else (height, width)
 
+    def __str__(self) -> str:
+        """Width and height of the turned picture, and of the stored one if it is turned."""
+        if self.code == 1:
+            return f"{self.shape[::-1]}"
+        return (
+            f"{self.shape[::-1]} as turned by its orientation {self.code} (stored "
+            f"{self.stored[::-1]})"
+        )
+
     def stored_window(self, window: Window | None) -> Window | None:
         """The stored pixels of a window of the turned picture; `None` is the whole picture."""
         from rasterio.windows import Window

@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Container, Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Container, Iterator, KeysView, Mapping, Sequence
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
@@ -14,7 +14,6 @@ from keras_deeplab._internal.problems import listing, raise_problems
 
 Folders = StrPath | Sequence[StrPath]  # one folder, or several
 Stems = Mapping[str, pathlib.Path]
-FolderPair = tuple[pathlib.Path, pathlib.Path, Stems, Stems]  # of images and of masks
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 # Pictures, rasters and arrays that are not read, but may be meant as images or masks. World files,
@@ -43,7 +42,7 @@ def pairs_of_folders(
     Raises:
         ValueError: Lists the files without a partner and the lines of `split` without a file.
     """
-    image_dirs, mask_dirs = as_list(images), as_list(masks)
+    image_dirs, mask_dirs = as_folders(images), as_folders(masks)
     if len(image_dirs) != len(mask_dirs):
         raise InputError(
             f"{len(image_dirs)} image folders but {len(mask_dirs)} mask folders: give one mask "
@@ -53,7 +52,9 @@ def pairs_of_folders(
         (image_dir, mask_dir, *_stems(image_dir, mask_dir, mask_suffix))
         for image_dir, mask_dir in zip(image_dirs, mask_dirs, strict=True)
     ]
-    chosen = None if split is None else _read_split(split, folders)
+    chosen = None
+    if split is not None:
+        chosen = read_split(split, [(image_dir, files) for image_dir, _, files, _ in folders])
     pairs, problems = [], []
     for image_dir, mask_dir, image_files, mask_files in folders:
         for stem in sorted(image_files.keys() | mask_files.keys()):
@@ -69,8 +70,8 @@ def pairs_of_folders(
     return pairs
 
 
-def as_list(folders: Folders) -> list[pathlib.Path]:
-    """One folder, or several, as a list."""
+def as_folders(folders: Folders) -> list[pathlib.Path]:
+    """A folder or folders as a list."""
     if isinstance(folders, (str, os.PathLike)):
         return [pathlib.Path(folders)]
     return [pathlib.Path(folder) for folder in folders]
@@ -141,13 +142,21 @@ def _visible_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield from (place / file for file in files if not file.startswith("."))
 
 
-def _read_split(split: StrPath, folders: Iterable[FolderPair]) -> KeysView[str]:
-    """The stems that a split file lists, each of which is in exactly one of the folders."""
+def read_split(split: StrPath, folders: Sequence[tuple[pathlib.Path, Stems]]) -> KeysView[str]:
+    """The stems that a split file lists, each of which is in exactly one of the folders.
+
+    Args:
+        split: Text file.
+        folders: Folders of images, with the images in them by stem.
+
+    Raises:
+        ValueError: Lists the lines that do not name one image.
+    """
     try:
         lines = pathlib.Path(split).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Split {split} cannot be read ({error}).") from error
-    found = collections.Counter(stem for folder in folders for stem in folder[2])
+    found = collections.Counter(stem for _, stems in folders for stem in stems)
     chosen: dict[str, int] = {}
     problems = []
     for number, line in enumerate(lines, 1):
@@ -184,8 +193,8 @@ def _stem(entry: str) -> str:
     return (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
 
 
-def _names(folders: Iterable[FolderPair]) -> str:
-    return ", ".join(str(folder[0]) for folder in folders)
+def _names(folders: Sequence[tuple[pathlib.Path, Stems]]) -> str:
+    return ", ".join(str(folder) for folder, _ in folders)
 
 
 def pairs_of_csv(path: StrPath) -> list[tuple[str, str]]:

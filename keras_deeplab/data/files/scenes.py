@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import pathlib
 import typing
@@ -25,6 +26,8 @@ if typing.TYPE_CHECKING:
 NEAR = 1.25  # ratio of two ground resolutions that a network does not mind
 
 logger = logging.getLogger("keras_deeplab")
+
+TOLERANCE = 0.1  # pixels that an edge of a polygon may be off its curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,3 +140,13 @@ def _scene(path: str, raster: DatasetReader, form: ImageFormat, resolution: floa
     transform = type(grid.transform)(a * columns, b * rows, c, d * columns, e * rows, f)
     scaled = dataclasses.replace(grid, height=height, width=width, transform=transform)
     return Scene(path, scaled, (rows, columns), valid)
+
+
+def tolerance_of(scenes: Sequence[Scene]) -> float:
+    """The length of the shortest side of a pixel of scenes, times `TOLERANCE`."""
+    sides = [
+        math.hypot(*side)
+        for transform in (scene.grid.transform for scene in scenes)
+        for side in ((transform.a, transform.d), (transform.b, transform.e))
+    ]
+    return TOLERANCE * min(sides)

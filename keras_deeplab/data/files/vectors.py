@@ -20,13 +20,13 @@ from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.labelled_scenes import LabelledScenes
 from keras_deeplab.data.files.places import apply_transform
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
-from keras_deeplab.data.files.scenes import Scene, open_scenes, scene_files
+from keras_deeplab.data.files.rasters import UnreadableFileError
+from keras_deeplab.data.files.scenes import Scene, open_scenes, scene_files, tolerance_of
+from keras_deeplab.data.files.validation import TRAIN, ValidationGround, ValidationPlace
 from keras_deeplab.data.files.windows import GridWindows, RandomWindows
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
-
-TOLERANCE = 0.1  # pixels that an edge may be off
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -46,6 +46,8 @@ def from_rasters(
     bands: Sequence[int] | None = None,
     value_range: tuple[float, float] | None = None,
     windows: RandomWindows | GridWindows | None = None,
+    place: ValidationPlace | None = None,
+    subset: str = "train",
     bad_files: BadFiles | None = None,
 ) -> tf.data.Dataset:
     """Windows of georeferenced scenes, labelled by the polygons of a vector file.
@@ -77,6 +79,9 @@ def from_rasters(
         value_range: Stored values that map to 0 and 255, see `from_folder`.
         windows: `RandomWindows` for training, or `GridWindows`; by default
             `GridWindows(1024, overlap=128)`, which counts every labelled pixel once.
+        place: `ValidationPlace`, the ground for validation; `None` takes all labels.
+        subset: With `place`, `"train"` or `"val"`: the labels outside of it and of its gap, or
+            those on it.
         bad_files: `BadFiles` for parts of scenes that cannot be read; `None` makes them errors.
 
     Returns:
@@ -107,15 +112,23 @@ def from_rasters(
         classes = default_classes(opened, polygons)
     elif not isinstance(classes, ClassTable):
         classes = ClassTable(tuple(classes))
-    labelled = label_scenes(opened, polygons, classes, form, bad_files)
-    dataset = labelled.dataset(windows or GridWindows())
+    windows = windows or GridWindows()
+    ground = None
+    if place is not None:
+        if subset == TRAIN:
+            place.check_windows(windows.size)
+        ground = validation_ground(place, opened, polygons, classes, form)
+    labelled = label_scenes(
+        opened, polygons, classes, form, bad_files, ground=ground, subset=subset
+    )
+    dataset = labelled.dataset(windows)
     dataset.class_names = list(classes.names)  # as of keras.utils.image_dataset_from_directory
     return dataset
 
 
 def default_classes(scenes: Sequence[Scene], polygons: PolygonLabels) -> ClassTable:
     """Class 0 is `background`, the values of the class field follow in sorted order."""
-    return polygons.default_classes(scenes[0].grid.crs, _tolerance(scenes))
+    return polygons.default_classes(scenes[0].grid.crs, tolerance_of(scenes))
 
 
 def label_scenes(
@@ -124,10 +137,51 @@ def label_scenes(
     classes: ClassTable,
     form: ImageFormat,
     bad_files: BadFiles | None = None,
+    *,
+    ground: ValidationGround | None = None,
+    subset: str = "train",
 ) -> LabelledScenes:
-    """Scenes with polygons as labels; see `from_rasters`."""
-    labels, origin = burnt_labels(scenes, polygons, classes)
-    return LabelledScenes(scenes, labels, classes, form, bad_files, origin=origin)
+    """Scenes with polygons as labels; see `from_rasters`.
+
+    Args:
+        scenes: The scenes; with `ground`, those of the subset are taken.
+        polygons: Their labels.
+        classes: Classes of the labels.
+        form: Format to read the scenes with.
+        bad_files: `BadFiles` for parts of scenes that cannot be read; `None` makes them errors.
+        ground: Validation ground, outside of which labels are ignored in the validation, and within
+            and around which in the training; `None` for all labels.
+        subset: `"train"` or `"val"`.
+    """
+    if ground is not None:
+        scenes = ground.scenes(scenes, subset)
+    burnt, origin = burnt_labels(scenes, polygons, classes)
+    if ground is None:
+        return LabelledScenes(scenes, burnt, classes, form, bad_files, origin=origin)
+    labels = ground.restrict(scenes, burnt, subset)
+    try:
+        return LabelledScenes(scenes, labels, classes, form, bad_files, origin=origin)
+    except UnreadableFileError:
+        raise
+    except InputError as error:
+        reason = "Only the validation ground counts."
+        if subset == TRAIN:
+            gap = f"the gap of {ground.place.gap} pixels around it"
+            reason = f"The validation ground and {gap} do not count."
+        raise InputError(f"{error} {reason}") from error
+
+
+def validation_ground(
+    place: ValidationPlace,
+    scenes: Sequence[Scene],
+    polygons: PolygonLabels,
+    classes: ClassTable,
+    form: ImageFormat,
+) -> ValidationGround:
+    """The validation ground on scenes, see `from_rasters`."""
+    return place.find(
+        scenes, lambda: label_scenes(scenes, polygons, classes, form, BadFiles()).cells
+    )
 
 
 def burnt_labels(
@@ -145,7 +199,7 @@ def burnt_labels(
     used: set[int] = set()
     total, without = 0, []
     for crs, numbers in by_crs.items():
-        tolerance = _tolerance([scenes[number] for number in numbers])
+        tolerance = tolerance_of([scenes[number] for number in numbers])
         found, texts = polygons.read(crs, tolerance, classes)
         area = polygons.read_area(crs, tolerance)
         indices, total = polygons.indices(texts, classes), len(texts)
@@ -165,16 +219,6 @@ def burnt_labels(
     outside = f", {total - len(used):,} outside" if len(used) < total else ""
     origin = f"{len(used):,} of {total:,} polygons{outside}"
     return [providers[number] for number in range(len(scenes))], origin
-
-
-def _tolerance(scenes: Sequence[Scene]) -> float:
-    """The length of the shortest side of a pixel of the scenes, times `TOLERANCE`."""
-    sides = [
-        np.hypot(*side)
-        for transform in (scene.grid.transform for scene in scenes)
-        for side in ((transform.a, transform.d), (transform.b, transform.e))
-    ]
-    return float(TOLERANCE * min(sides))
 
 
 def _on_scene(polygons: np.ndarray, scene: Scene) -> np.ndarray:

@@ -169,7 +169,7 @@ def test_mistakes_stay_errors(scenes):
         list(dataset)
     with pytest.raises(ValueError, match=r"label values \[7\] are outside"):
         load(scenes, bad_files)
-    write_raster(scenes / "masks/0.tif", wrong[:9])
+    write_raster(scenes / "masks/0.tif", wrong[:9], crs=None)
     with pytest.raises(ValueError, match=r"its mask .* is \(48, 9\)"):
         load(scenes, bad_files)
     (scenes / "masks/0.tif").unlink()

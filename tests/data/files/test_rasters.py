@@ -203,18 +203,8 @@ def test_labels_are_checked_beyond_the_first_block(folder):
         folder(np.ones_like(mask), mask, classes=table)
 
 
-def test_coordinates_of_image_and_mask_must_agree(folder):
+def test_coordinates_that_agree_or_that_only_one_file_has(folder):
+    """Others are in test_alignment.py."""
     image = np.ones((40, 40, 3), np.uint8)
-    moved = from_origin(300_000.5, 2_800_000, 0.5, 0.5)
-    with pytest.raises(
-        ValueError, match=r"cover different areas: .*300000.0, 0.5.* and .*300000.5, 0.5"
-    ):
-        folder(image, mask_options={"transform": moved})
-    with pytest.raises(ValueError, match=r"cover different areas"):
-        folder(image, mask_options={"transform": from_origin(300_000, 2_800_000, 0.51, 0.5)})
-    with pytest.raises(ValueError, match=r"is in EPSG:32640, its mask .* in EPSG:32639"):
-        folder(image, mask_options={"crs": "EPSG:32639"})
-    with pytest.raises(ValueError, match=r"is \(40, 40\), its mask .* is \(40, 30\)"):
-        folder(image, np.zeros((30, 40), np.uint8))
     folder(image, mask_options={"transform": from_origin(300_000.001, 2_800_000, 0.5, 0.5)})
     folder(image, mask_options={"crs": None, "transform": None})
