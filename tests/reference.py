@@ -93,3 +93,16 @@ def save_variables(variables, prefix):
         tensors=[tf.constant(variables[name]) for name in names],
     )
     return prefix.with_name(f"{prefix.name}.index")
+
+
+def write_archive(path, variables):
+    """Writes a `.tar.gz` as DeepLab's TensorFlow code publishes its checkpoints."""
+    import tarfile
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_variables(variables, pathlib.Path(folder) / "model.ckpt")
+        (pathlib.Path(folder) / "frozen_inference_graph.pb").write_bytes(b"a graph")
+        with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+            archive.add(folder, path.name.partition(".")[0])
+    return path

@@ -53,7 +53,9 @@ def download(url: str, part: pathlib.Path, sha256: str, size: int | None = None)
     Raises:
         DownloadError: When the server refuses, sends another file, or all attempts failed.
     """
-    if sha256 and matches(part, sha256):  # a process was killed just before it could rename the file
+    if sha256 and matches(
+        part, sha256
+    ):  # a process was killed just before it could rename the file
         return
     most_received = failures = 0
     while True:
