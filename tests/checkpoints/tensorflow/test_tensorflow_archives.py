@@ -128,7 +128,7 @@ def test_truncated_and_damaged(tmp_path):
         changed = bytearray(content)
         changed[place] ^= 1 << rng.randrange(8)
         path.write_bytes(changed)
-        refused(path, "")
+        refused(path, ".")
     path.write_bytes(b"<html>404</html>")
     refused(path, "damaged")
 
