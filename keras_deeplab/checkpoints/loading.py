@@ -20,6 +20,7 @@ from keras_deeplab.checkpoints.tensorflow.reader import (
     is_tensorflow_checkpoint,
     read_tensorflow_checkpoint,
 )
+from keras_deeplab.checkpoints.tensorflow.variables import is_backbone as is_official_backbone
 from keras_deeplab.checkpoints.tensorflow.variables import match_variables, scope_of
 from keras_deeplab.models.variants import BACKBONES
 
@@ -118,7 +119,9 @@ def _match_arrays(model: keras.Model, arrays: dict[str, np.ndarray], official: b
             f" not model {model.name!r}."
         )
     if scope_of(model) is not None:
-        return match_variables(model, arrays)
+        return match_variables(
+            model, arrays, backbone_only=official and is_official_backbone(arrays)
+        )
     return (match_backbone if is_backbone(arrays) else match_state_dict)(model, arrays)
 
 

@@ -100,7 +100,6 @@ def _unpack(stream: Any, target: pathlib.Path) -> None:
                 )
             prefix = found["prefix"]
             _copy(archive, member, target / f"{PREFIX}.{found['part']}")
-        stream.seek(archive.offset)
         while stream.read(MAX_READ):  # gzip checks its sum at the end
             pass
     if prefix is None:

@@ -83,17 +83,22 @@ def _path(layer: str, scope: str) -> str:
     return _HEAD.get(module, layer)
 
 
-def match_variables(model: keras.Model, variables: Mapping[str, np.ndarray]) -> Match:
+def match_variables(
+    model: keras.Model, variables: Mapping[str, np.ndarray], *, backbone_only: bool = False
+) -> Match:
     """The variables of a checkpoint next to the weights of a model of `scope_of`.
 
-    A checkpoint without a head is that of a backbone: its ImageNet classifier is left aside.
+    Args:
+        model: Model of `keras_deeplab.build`.
+        variables: Arrays by name.
+        backbone_only: Whether they are those of a backbone, see `is_backbone`. An ImageNet
+            classifier is then left aside, and the heads of the model are absent.
     """
     scope = scope_of(model)
-    alone = is_backbone(variables)
     arrays = {
         name: np.asarray(array)
         for name, array in variables.items()
-        if not (alone and _IMAGENET_CLASSIFIER.match(name.removeprefix(f"{scope}/")))
+        if not (backbone_only and _IMAGENET_CLASSIFIER.match(name.removeprefix(f"{scope}/")))
     }
     found = scope_in(variables)
     if variables and found != scope:
@@ -103,7 +108,7 @@ def match_variables(model: keras.Model, variables: Mapping[str, np.ndarray]) -> 
             f"{what}: {', '.join(list(variables)[:4])}, ..."
         )
     match = Match("The checkpoint", f"model {model.name!r}", dict(official_weights(model)), arrays)
-    return match.of_backbone() if alone else match
+    return match.of_backbone() if backbone_only else match
 
 
 def is_backbone(names: Iterable[str]) -> bool:

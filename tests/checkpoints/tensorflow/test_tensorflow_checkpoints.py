@@ -120,6 +120,9 @@ def test_names_and_shapes_are_strict(plain):
     turned = {**variables, "aspp0/weights": variables["aspp0/weights"].transpose(3, 2, 0, 1)}
     with pytest.raises(kd.CheckpointError, match=r"aspp0/weights \(256, 320, 1, 1\), expected \(1"):
         kd.load_state_dict(plain, turned)
+    backbone = {name: x for name, x in variables.items() if name.startswith("MobilenetV2/")}
+    with pytest.raises(kd.CheckpointError, match="12 missing: image_pooling/weights"):
+        kd.load_state_dict(plain, backbone)
     with pytest.raises(kd.CheckpointError, match="has no variables of DeepLab's TensorFlow code"):
         kd.load_state_dict(plain, {"backbone.stem.0.weight": missing})
     with pytest.raises(kd.CheckpointError, match=r"begin with MobilenetV2/, but .* of xception_65"):
