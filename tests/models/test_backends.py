@@ -78,14 +78,7 @@ test_features_equal_pytorch((97, 130), 16)
 @pytest.mark.backends
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_features_of_efficientnet_equal_pytorch(backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    tests = pathlib.Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests), str(tests.parent)])
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
-    subprocess.run(
-        [sys.executable, "-c", EFFICIENTNET.format(backend=backend)], env=environment, check=True
-    )
+    run_under(backend, EFFICIENTNET.format(backend=backend))
 
 
 DATA_PARALLEL = """
