@@ -103,7 +103,7 @@ def fetch_unhashed(
                 _bring(source, path, "", size)
             try:
                 check(path)
-            except BaseException:
+            except Exception:
                 path.unlink()
                 raise
             stamp(path)
