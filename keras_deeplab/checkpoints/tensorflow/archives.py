@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 from keras_deeplab.checkpoints.errors import CheckpointError
 
@@ -54,7 +54,7 @@ def unpacked_checkpoint(path: pathlib.Path) -> Iterator[pathlib.Path]:
 class _Limited(io.RawIOBase):
     """A stream that refuses to be read further, or more at once, than a checkpoint needs."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: gzip.GzipFile) -> None:
         super().__init__()
         self.stream = stream
 
