@@ -114,7 +114,9 @@ def _resize_aligned(features: Any, reference: Any) -> Any:
         old, new = x.shape[axis], reference.shape[axis]
         position = np.arange(new, dtype=np.float32) * np.float32((old - 1) / max(new - 1, 1))
         first = position.astype(np.int32)
-        weight = (position - first).reshape([-1 if side == axis else 1 for side in range(4)])
+        weight = keras.ops.convert_to_tensor(
+            (position - first).reshape([-1 if side == axis else 1 for side in range(4)])
+        )
         below, above = (
             keras.ops.take(x, np.minimum(index, old - 1), axis) for index in (first, first + 1)
         )
