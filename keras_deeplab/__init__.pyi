@@ -5,6 +5,7 @@ from .checkpoints.errors import CheckpointError as CheckpointError
 from .checkpoints.loading import load_weights as load_weights
 from .checkpoints.pytorch.reader import read_torch_checkpoint as read_torch_checkpoint
 from .checkpoints.state_dict import load_state_dict as load_state_dict
+from .checkpoints.tensorflow.reader import read_tensorflow_checkpoint as read_tensorflow_checkpoint
 from .downloads.cache import DownloadError as DownloadError
 from .evaluation import metrics as metrics
 from .evaluation.dataset import evaluate as evaluate

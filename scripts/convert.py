@@ -1,4 +1,4 @@
-"""`keras-deeplab convert`: converts weights between PyTorch `.pth` and Keras `.weights.h5`."""
+"""`keras-deeplab convert`: converts weights of PyTorch and TensorFlow to Keras, and to PyTorch."""
 
 import click
 
@@ -22,7 +22,8 @@ from keras_deeplab.commands.group import Command
 def command(file, variant, output, to_torch, parity, reference, report):
     """Convert FILE, the weights of a whole network, and check the result.
 
-    Converts a .pth file of mmsegmentation's DeepLabV3+ to .weights.h5, or with --to-torch a
+    Converts a .pth file of mmsegmentation's DeepLabV3+ or an official TensorFlow checkpoint of
+    DeepLab (the .tar.gz archive, or its .index file) to .weights.h5, or with --to-torch a
     .weights.h5 file to .pth. Number of classes, input channels and auxiliary head are those of
     FILE.
     """

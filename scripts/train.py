@@ -60,14 +60,18 @@ def option(*names: str, **settings: typing.Any):
 @option("--output", type=OUTPUT_FOLDER, help="Folder of the run.")
 @recipe_options()
 @option("--show-recipe", is_flag=True, help="Print the recipe of these options and exit.")
-@option("--aux-head/--no-aux-head", default=True, help="Train with the auxiliary head.")
+@click.option(
+    "--aux-head/--no-aux-head",
+    default=None,
+    help="Train with the auxiliary head.  [default: if the network has one]",
+)
 @precision_option()
 @option(
     "--init",
     type=PathOrName(),
     default="random",
     help="Start from: random, imagenet, a zoo name, a run folder, or a weights file "
-    "(.weights.h5, .keras, .pth).",
+    "(.weights.h5, .keras, .pth, TensorFlow's .tar.gz or .index).",
 )
 @option("--validate-every", type=click.IntRange(1), default=250, help="Steps.")
 @option("--save-every", type=click.IntRange(1), default=50, help="Steps.")
@@ -140,11 +144,14 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
 
     strategy = import_tensorflow(lambda: strategy_named(options["strategy"]))
     from keras_deeplab.data.files.bad_files import BadFiles
+    from keras_deeplab.models.variants import has_auxiliary_head
     from keras_deeplab.training.distributed.strategies import worker_share
     from keras_deeplab.training.loop.run import train
     from keras_deeplab.zoo.starting_point import find_starting_point
 
     start = find_starting_point(options["init"], options["variant"])
+    if options["aux_head"] is None:
+        options["aux_head"] = has_auxiliary_head(start.variant)
     sources = {
         "train": data_source(options, subset="train"),
         "val": data_source(options, subset="val", prefix="val_", required=False),

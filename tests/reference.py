@@ -1,17 +1,30 @@
-"""The reference fixtures: golden weights and the values the PyTorch implementation computed."""
+"""The reference fixtures: golden weights and the values the reference implementations computed."""
 
+import contextlib
+import dataclasses
 import functools
 import importlib.util
 import json
 import pathlib
+import sys
+from unittest import mock
 
 DATA = pathlib.Path(__file__).parent / "data"
 REFERENCE = DATA / "reference"
 TOLERANCE = 1e-4  # absolute, on logits and features
 
-_spec = importlib.util.spec_from_file_location("golden_weights", REFERENCE / "golden_weights.py")
-golden = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(golden)
+OFFICIAL = REFERENCE / "official"  # of DeepLab's TensorFlow code
+
+
+def _module(name):
+    spec = importlib.util.spec_from_file_location(name, REFERENCE / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+golden = _module("golden_weights")
+golden_tf = _module("golden_weights_tf")  # imports the other
 
 
 def read(path):
@@ -44,3 +57,52 @@ def golden_model(depth, num_classes=6, **options):
     model = kd.build(f"r{depth}_d8", num_classes, **options)
     kd.load_state_dict(model, state_dict(depth, num_classes))
     return model
+
+
+@functools.lru_cache(maxsize=1)  # those of Xception have 165 MB
+def golden_variables(file):
+    """Golden weights of DeepLab's TensorFlow code, by variable, for a file of their shapes."""
+    return golden_tf.make_variables(read(f"official/{file}")["variables"])
+
+
+@contextlib.contextmanager
+def narrow_network(width, aspp_channels, output_stride):
+    """Within it `narrow` is the plain network with MobileNetV2 of fewer channels."""
+    from keras_deeplab.models.variants import BACKBONES, VARIANTS, Variant
+
+    narrow = dataclasses.replace(
+        BACKBONES["mobilenet_v2"],
+        sizes={"width": width},
+        aspp_channels=aspp_channels,
+        kernel_parameters=1,
+    )
+    variant = Variant("narrow", output_stride, atrous=False, decoder=False)
+    with mock.patch.dict(BACKBONES, narrow=narrow), mock.patch.dict(VARIANTS, narrow=variant):
+        yield
+
+
+def save_variables(variables, prefix):
+    """Writes a checkpoint as TensorFlow 1's Saver does; returns its `.index` file."""
+    import tensorflow as tf
+
+    names = list(variables)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.constant(variables[name]) for name in names],
+    )
+    return prefix.with_name(f"{prefix.name}.index")
+
+
+def write_archive(path, variables):
+    """Writes a `.tar.gz` as DeepLab's TensorFlow code publishes its checkpoints."""
+    import tarfile
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_variables(variables, pathlib.Path(folder) / "model.ckpt")
+        (pathlib.Path(folder) / "frozen_inference_graph.pb").write_bytes(b"a graph")
+        with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+            archive.add(folder, path.name.partition(".")[0])
+    return path

@@ -16,7 +16,10 @@ from keras_deeplab.checkpoints.matching import (
     CLASSIFIERS,
     is_in,
 )
+from keras_deeplab.checkpoints.pytorch.foreign import refuse_foreign
 from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
+from keras_deeplab.checkpoints.tensorflow import variables
+from keras_deeplab.checkpoints.tensorflow.reader import read_tensorflow_checkpoint
 from keras_deeplab.models.deeplab import DeepLabV3Plus, build_model
 from keras_deeplab.models.variants import BACKBONES, get_variant, list_variants
 
@@ -47,19 +50,22 @@ def describe_weights(path: StrPath) -> WeightsInfo:
     """What a weights file says about its network, from the names and shapes of its layers.
 
     Args:
-        path: A `.weights.h5`, `.keras` or `.pth` file.
+        path: A `.weights.h5`, `.keras` or `.pth` file, or an official TensorFlow checkpoint.
 
     Raises:
         CheckpointError: When the file cannot be read or is of another kind of network.
     """
     name = None
-    if file_kind(path) == "keras":
+    if file_kind(path) == "tensorflow":
+        kernels = variables.kernel_shapes(read_tensorflow_checkpoint(path).state_dict)
+    elif file_kind(path) == "keras":
         kernels = keras_files.kernel_shapes(path)
         if pathlib.Path(path).suffix == ".keras":
             name = keras_files.model_name(path)
     else:
         arrays = read_torch_checkpoint(path).state_dict
         try:
+            refuse_foreign(arrays)
             kernels = state_dict.kernel_shapes(arrays)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
@@ -67,8 +73,8 @@ def describe_weights(path: StrPath) -> WeightsInfo:
     if first is None:
         layers = f"only {', '.join(list(kernels)[:4])}, ..." if kernels else "no convolution"
         raise CheckpointError(
-            f"{path} is not a DeepLabV3+ of keras_deeplab or mmsegmentation: it contains no layer "
-            f"{' or '.join(FIRST_CONVOLUTIONS)}, {layers}."
+            f"{path} is not a DeepLabV3+ of keras_deeplab, mmsegmentation or DeepLab's TensorFlow "
+            f"code: it contains no layer {' or '.join(FIRST_CONVOLUTIONS)}, {layers}."
         )
     classifier, backbone = kernels.get(CLASSIFIERS[0]), _backbone(kernels)
     return WeightsInfo(
@@ -98,7 +104,7 @@ def build_for(path: StrPath, variant: str) -> DeepLabV3Plus:
     """A model that matches a weights file, with its weights and without preprocessing.
 
     Args:
-        path: A `.weights.h5`, `.keras` or `.pth` file of a whole network.
+        path: A file as in `describe_weights`, of a whole network.
         variant: A name of `list_variants()`, because most files do not contain it.
 
     Raises:

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import keras
 import numpy as np
 
+from keras_deeplab._internal.errors import InputError
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.matching import AUXILIARY_HEAD, Axes, Match, Target
+from keras_deeplab.checkpoints.tensorflow.variables import match_variables, scope_of
 from keras_deeplab.models.variants import BACKBONES
 
 BACKBONE_PREFIX = "backbone."
@@ -23,6 +25,7 @@ _NETWORK = re.compile(r"((?:[^.]+\.)*?)(?:backbone|decode_head|auxiliary_head)\.
 _PARTS = dict.fromkeys(
     prefix.partition("-")[0]
     for backbone in BACKBONES.values()
+    if backbone.scope is None
     for prefixes in backbone.stages
     for prefix in prefixes
 )
@@ -72,16 +75,20 @@ def load_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) ->
     everything matches. If the model does not have three input channels, the first convolution is
     adapted (`adapt_channels`).
 
+    Models with Xception-65 or MobileNetV2 take the variables of DeepLab's TensorFlow code.
+
     Args:
         model: Model of `keras_deeplab.build`.
         state_dict: Reference names (`"backbone.stem.0.weight"`) to arrays in PyTorch layout:
-            kernels `(out, in / groups, height, width)`.
+            kernels `(out, in / groups, height, width)`. With Xception-65 and MobileNetV2, names of
+            variables (`"MobilenetV2/Conv/weights"`) to arrays in TensorFlow layout: kernels
+            `(height, width, in, out)`, of depthwise convolutions `(height, width, in, 1)`.
 
     Raises:
         CheckpointError: Lists names that are missing, unexpected or of the wrong shape, or whose
             arrays contain NaN or infinity.
     """
-    match_state_dict(model, state_dict).assign()
+    match_weights(model, state_dict).assign()
 
 
 def load_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> None:
@@ -100,6 +107,13 @@ def load_backbone(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> N
             arrays contain NaN or infinity.
     """
     match_backbone(model, state_dict).assign()
+
+
+def match_weights(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> Match:
+    """The weights of a whole network, by the names of its reference, next to those of a model."""
+    if scope_of(model) is None:
+        return match_state_dict(model, state_dict)
+    return match_variables(model, state_dict)
 
 
 def match_state_dict(model: keras.Model, state_dict: Mapping[str, np.ndarray]) -> Match:
@@ -203,7 +217,15 @@ def to_state_dict(model: keras.Model) -> dict[str, np.ndarray]:
     Returns:
         Float32 arrays by name. As in the reference, every batch norm also has PyTorch's batch
         counter (int64 zero).
+
+    Raises:
+        ValueError: For a model with Xception-65 or MobileNetV2, which has no PyTorch reference.
     """
+    if scope_of(model) is not None:
+        raise InputError(
+            f"Model {model.name!r} has no PyTorch reference: its names are those of DeepLab's "
+            "TensorFlow code. Save it as .weights.h5."
+        )
     state_dict = {}
     for name, variable, axes in reference_weights(model):
         array = keras.ops.convert_to_numpy(variable)

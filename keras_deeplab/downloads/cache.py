@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import filelock
 
-from keras_deeplab._internal.files import file_sha256
+from keras_deeplab._internal.files import atomic_write, file_sha256
 
 HOME_VARIABLE = "KERAS_DEEPLAB_HOME"
 QUIET_WAIT = 2.0  # seconds to wait for another process before logging it
@@ -44,6 +44,23 @@ def matches(path: pathlib.Path, sha256: str) -> bool:
         return path.is_file() and file_sha256(path).startswith(sha256)
     except OSError:
         return False
+
+
+def stamp_of(path: pathlib.Path) -> pathlib.Path:
+    """The file next to another one that notes its SHA-256."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def is_intact(path: pathlib.Path) -> bool:
+    """Whether a file has the SHA-256 noted next to it."""
+    stamp = stamp_of(path)
+    return path.is_file() and stamp.is_file() and stamp.read_text() == file_sha256(path)
+
+
+def stamp(path: pathlib.Path) -> None:
+    """Notes the SHA-256 of a file next to it."""
+    with atomic_write(stamp_of(path)) as temporary:
+        temporary.write_text(file_sha256(path))
 
 
 def discard(path: pathlib.Path) -> None:

@@ -6,6 +6,8 @@ import pathlib
 import re
 import shutil
 import urllib.parse
+from collections.abc import Callable
+from typing import Any
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import file_sha256
@@ -14,13 +16,17 @@ from keras_deeplab.downloads.cache import (
     DownloadError,
     cache_dir,
     discard,
+    is_intact,
     locked,
     matches,
+    stamp,
+    stamp_of,
     storage_errors,
 )
 
 OFFLINE_VARIABLE = "KERAS_DEEPLAB_OFFLINE"
 MIRROR_VARIABLE = "KERAS_DEEPLAB_MIRROR"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 OFF = {"", "0", "false", "no", "off"}  # values of the variable that do not enable offline mode
 
 logger = logging.getLogger("keras_deeplab")
@@ -39,7 +45,8 @@ def fetch(url: str, sha256: str, *, size: int | None = None) -> pathlib.Path:
 
     Args:
         url: An http or https URL.
-        sha256: The file's SHA-256 in hex digits, or at least its first 8.
+        sha256: The file's SHA-256 in hex digits, or at least its first 8. See `fetch_unhashed` for
+            a file without.
         size: Bytes of the file, if known. A download of another size is an error.
 
     Returns:
@@ -64,6 +71,50 @@ def fetch(url: str, sha256: str, *, size: int | None = None) -> pathlib.Path:
             discard(path)
             _bring(source, path, sha256, size)
     return path
+
+
+def fetch_unhashed(
+    url: str, check: Callable[[pathlib.Path], Any], *, size: int | None = None
+) -> pathlib.Path:
+    """As `fetch`, for a file whose publisher gives no hash.
+
+    Nobody can tell whether the first download is the published file. So it comes over TLS, except
+    from this machine or a mirror, and `check` reads it; its SHA-256 is noted in `<file>.sha256`,
+    and every later call compares it.
+
+    Args:
+        url: An http or https URL; http is replaced by https.
+        check: Function of the path that raises an error for a damaged file. Such a file is deleted.
+        size: As in `fetch`.
+    """
+    path = cache_dir() / _file_name(url)
+    if is_intact(path):
+        return path
+    source = source_of(_with_tls(url), path.name)
+    damaged = stamp_of(path).exists()
+    if not isinstance(source, pathlib.Path) and (damaged or not path.is_file()):
+        _refuse_offline(source, path, "not published")
+    with storage_errors(path), locked(path):
+        if not is_intact(path):
+            if stamp_of(path).exists():
+                discard(path)
+                stamp_of(path).unlink()
+            if not path.is_file():  # else somebody put it there
+                _bring(source, path, "", size)
+            try:
+                check(path)
+            except Exception:
+                path.unlink()
+                raise
+            stamp(path)
+    return path
+
+
+def _with_tls(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        parts = parts._replace(scheme="https")
+    return urllib.parse.urlunsplit(parts)
 
 
 def _file_name(url: str) -> str:

@@ -47,13 +47,15 @@ def download(url: str, part: pathlib.Path, sha256: str, size: int | None = None)
         url: An http or https URL.
         part: The partial file. If it exists, the download resumes after its last byte when the
             server supports it.
-        sha256: Lower-case hex digits that the SHA-256 starts with.
+        sha256: Lower-case hex digits that the SHA-256 starts with; "" where it is not known.
         size: Bytes of the file, if known.
 
     Raises:
         DownloadError: When the server refuses, sends another file, or all attempts failed.
     """
-    if matches(part, sha256):  # a process was killed just before it could rename the file
+    if sha256 and matches(
+        part, sha256
+    ):  # a process was killed just before it could rename the file
         return
     most_received = failures = 0
     while True:

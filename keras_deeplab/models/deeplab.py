@@ -12,14 +12,18 @@ from keras_deeplab.models import heads
 from keras_deeplab.models.efficientnet import efficientnet_lite
 from keras_deeplab.models.inputs import input_statistics
 from keras_deeplab.models.layers import ImageInput, ResizeLike
+from keras_deeplab.models.mobilenet_v2 import mobilenet_v2
 from keras_deeplab.models.resnet import resnet
 from keras_deeplab.models.variants import Backbone, get_backbone, get_variant
+from keras_deeplab.models.xception import xception65
 
 # Functions from the normalised image to the features of four stages: the first, at stride 4, goes
 # to the decoder, the third to the auxiliary head, the fourth to ASPP.
 FAMILIES: dict[str, Callable[..., list[keras.KerasTensor]]] = {
     "resnet": resnet,
     "efficientnet_lite": efficientnet_lite,
+    "xception65": xception65,
+    "mobilenet_v2": mobilenet_v2,
 }
 AUX_LOSS_WEIGHT = 0.4  # of the auxiliary loss in the total, as in the reference
 
@@ -149,7 +153,7 @@ def _build(
     spec, backbone = get_variant(variant), get_backbone(variant)
     output_stride = spec.output_stride if output_stride is None else output_stride
     multi_grid = spec.multi_grid if multi_grid is None else tuple(multi_grid)
-    _check_options(num_classes, output_stride, multi_grid, backbone, dropout)
+    _check_options(num_classes, output_stride, multi_grid, aux_head, backbone, dropout)
     num_classes, output_stride = int(num_classes), int(output_stride)  # may be NumPy integers
     channels = _checked_channels(input_shape)
 
@@ -169,17 +173,25 @@ def _build(
         sync=sync_batch_norm,
     )
     x = heads.aspp(
-        stages[3], backbone.aspp_channels, output_stride=output_stride, sync=sync_batch_norm
-    )
-    x = heads.decoder(
-        x,
-        stages[0],
+        stages[3],
         backbone.aspp_channels,
-        backbone.low_level_channels,
+        output_stride=output_stride,
+        atrous=spec.atrous,
+        bottleneck_kernel=backbone.bottleneck_kernel,
+        align_corners=backbone.align_corners,
         sync=sync_batch_norm,
     )
+    if spec.decoder:
+        x = heads.decoder(
+            x,
+            stages[0],
+            backbone.aspp_channels,
+            backbone.low_level_channels,
+            align_corners=backbone.align_corners,
+            sync=sync_batch_norm,
+        )
     outputs = {"logits": heads.classifier(x, num_classes, "decode_head", dropout=dropout)}
-    if aux_head:
+    if aux_head and backbone.aux_channels is not None:  # else _check_options has refused it
         outputs["aux_logits"] = heads.auxiliary_head(
             stages[2], backbone.aux_channels, num_classes, dropout=dropout, sync=sync_batch_norm
         )
@@ -187,7 +199,9 @@ def _build(
     # --- Output: image resolution, optional activation, float32 under every dtype policy ---
     for key in outputs:
         if resize_logits:
-            outputs[key] = ResizeLike(dtype="float32", name=key)([outputs[key], image])
+            outputs[key] = ResizeLike(backbone.align_corners, dtype="float32", name=key)(
+                [outputs[key], image]
+            )
         if activation is not None:
             outputs[key] = keras.layers.Activation(
                 activation, dtype="float32", name=f"{key}-activation"
@@ -199,6 +213,7 @@ def _check_options(
     num_classes: int,
     output_stride: int,
     multi_grid: tuple[int, ...] | None,
+    aux_head: bool,
     backbone: Backbone,
     dropout: float,
 ) -> None:
@@ -225,6 +240,11 @@ def _check_options(
                 f"multi_grid must have one dilation of 1 or more for each of the {blocks} blocks "
                 f"of stage 4, got {multi_grid!r}."
             )
+    if aux_head and backbone.aux_channels is None:
+        raise InputError(
+            f"DeepLabV3+ with {backbone.title} has no auxiliary head, got aux_head=True. Build and "
+            "train it without."
+        )
     if not 0 <= dropout < 1:
         raise InputError(f"dropout must be in [0, 1), got {dropout!r}.")
 

@@ -9,25 +9,35 @@ ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18)}  # by output stride (arXiv 1802.
 
 
 def aspp(
-    x: keras.KerasTensor, channels: int, *, output_stride: int, sync: bool = False
+    x: keras.KerasTensor,
+    channels: int,
+    *,
+    output_stride: int,
+    atrous: bool = True,
+    bottleneck_kernel: int = 3,
+    align_corners: bool = False,
+    sync: bool = False,
 ) -> keras.KerasTensor:
-    """Atrous spatial pyramid pooling: image pool, 1x1, three atrous separable convs, bottleneck."""
+    """Atrous spatial pyramid pooling: image pool, 1x1, three atrous separable convs, bottleneck.
+
+    Without `atrous` only image pool and 1x1 precede the bottleneck.
+    """
     name = "decode_head"
     # float32: in bfloat16 a sum over thousands of positions stops growing.
     pool = keras.layers.GlobalAveragePooling2D(
         data_format=DATA_FORMAT, keepdims=True, dtype="float32", name=f"{name}-image_pool-0"
     )(x)
     pool = conv_module(pool, channels, 1, f"{name}-image_pool-1", sync=sync)
-    pool = ResizeLike(name=f"{name}-image_pool-resize")([pool, x])
+    pool = ResizeLike(align_corners, name=f"{name}-image_pool-resize")([pool, x])
     branches = [pool, conv_module(x, channels, 1, f"{name}-aspp_modules-0", sync=sync)]
-    for index, rate in enumerate(ASPP_RATES[output_stride], start=1):
+    for index, rate in enumerate(ASPP_RATES[output_stride] if atrous else (), start=1):
         branches.append(
             separable_conv_module(
                 x, channels, f"{name}-aspp_modules-{index}", dilation=rate, sync=sync
             )
         )
     x = keras.layers.Concatenate(name=f"{name}-aspp-concat")(branches)
-    return conv_module(x, channels, 3, f"{name}-bottleneck", sync=sync)
+    return conv_module(x, channels, bottleneck_kernel, f"{name}-bottleneck", sync=sync)
 
 
 def decoder(
@@ -36,12 +46,13 @@ def decoder(
     channels: int,
     low_level_channels: int,
     *,
+    align_corners: bool = False,
     sync: bool = False,
 ) -> keras.KerasTensor:
     """Fuses the ASPP output with the stage-1 features at a quarter of the input size."""
     name = "decode_head"
     low_level = conv_module(low_level, low_level_channels, 1, f"{name}-c1_bottleneck", sync=sync)
-    x = ResizeLike(name=f"{name}-resize")([x, low_level])
+    x = ResizeLike(align_corners, name=f"{name}-resize")([x, low_level])
     x = keras.layers.Concatenate(name=f"{name}-concat")([x, low_level])
     x = separable_conv_module(x, channels, f"{name}-sep_bottleneck-0", sync=sync)
     return separable_conv_module(x, channels, f"{name}-sep_bottleneck-1", sync=sync)

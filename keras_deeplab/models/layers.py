@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_deeplab.models.atrous import DATA_FORMAT, Conv2D, DepthwiseConv2D
 from keras_deeplab.models.batch_norm import BatchNormalization
@@ -59,13 +60,22 @@ class ImageInput(keras.layers.Layer):
 class ResizeLike(keras.layers.Layer):
     """Resizes `inputs[0]` to the height and width of `inputs[1]`.
 
-    Bilinear with half-pixel centres and no antialiasing: PyTorch's
-    `interpolate(mode="bilinear", align_corners=False)`.
+    Bilinear without antialiasing, as PyTorch's `interpolate(mode="bilinear")`.
+
+    Args:
+        align_corners: Whether the centres of the corner pixels coincide, as in DeepLab's TensorFlow
+            code, rather than the corners of the images.
     """
+
+    def __init__(self, align_corners: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.align_corners = align_corners
 
     def call(self, inputs: Sequence[Any]) -> Any:
         features, reference = inputs
-        if keras.backend.backend() == "tensorflow":
+        if self.align_corners:
+            resized = _resize_aligned(features, reference)
+        elif keras.backend.backend() == "tensorflow":
             # keras.ops.image.resize needs a static size; a symbolic one breaks every export.
             import tensorflow as tf
 
@@ -87,6 +97,32 @@ class ResizeLike(keras.layers.Layer):
         features, reference = input_shape
         return (features[0], reference[1], reference[2], features[3])
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "align_corners": self.align_corners}
+
+
+def _resize_aligned(features: Any, reference: Any) -> Any:
+    """Bilinear resize with aligned corners, in float32, which keras.ops does not have."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.raw_ops.ResizeBilinear(
+            images=features, size=tf.shape(reference)[1:3], align_corners=True
+        )
+    x = keras.ops.cast(features, "float32")
+    for axis in (2, 1):
+        old, new = x.shape[axis], reference.shape[axis]
+        position = np.arange(new, dtype=np.float32) * np.float32((old - 1) / max(new - 1, 1))
+        first = position.astype(np.int32)
+        weight = keras.ops.convert_to_tensor(
+            (position - first).reshape([-1 if side == axis else 1 for side in range(4)])
+        )
+        below, above = (
+            keras.ops.take(x, np.minimum(index, old - 1), axis) for index in (first, first + 1)
+        )
+        x = below + (above - below) * weight
+    return x
+
 
 def conv(
     x: keras.KerasTensor,
@@ -103,10 +139,7 @@ def conv(
     With a stride, `"symmetric"` pads as PyTorch does, `"same"` as TensorFlow does.
     """
     if padding == "symmetric" and strides > 1 and kernel_size > 1:
-        # With an even size, "same" would pad only at the bottom and right.
-        x = keras.layers.ZeroPadding2D(
-            kernel_size // 2, data_format=DATA_FORMAT, name=f"{name}-pad"
-        )(x)
+        x = _pad(x, kernel_size, name)
         padding = "valid"
     return Conv2D(
         filters,
@@ -121,6 +154,13 @@ def conv(
     )(x)
 
 
+def _pad(x: keras.KerasTensor, kernel_size: int, name: str) -> keras.KerasTensor:
+    """Zeros on all sides. With an even size, "same" would pad only at the bottom and right."""
+    return keras.layers.ZeroPadding2D(
+        kernel_size // 2, data_format=DATA_FORMAT, name=f"{name}-pad"
+    )(x)
+
+
 def depthwise_conv(
     x: keras.KerasTensor,
     kernel_size: int,
@@ -128,12 +168,15 @@ def depthwise_conv(
     *,
     strides: int = 1,
     dilation: int = 1,
+    padding: str = "same",
 ) -> keras.KerasTensor:
-    """Depthwise convolution without bias, with TensorFlow's "same" padding."""
+    """Depthwise convolution without bias; see `conv` for the padding."""
+    if padding == "symmetric" and strides > 1:
+        x = _pad(x, kernel_size, name)
     return DepthwiseConv2D(
         kernel_size,
         strides=strides,
-        padding="same",
+        padding="valid" if padding == "symmetric" and strides > 1 else "same",
         data_format=DATA_FORMAT,
         dilation_rate=dilation,
         use_bias=False,

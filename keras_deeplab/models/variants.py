@@ -28,11 +28,15 @@ class Backbone:
             input channels. Weights files do not name their network: this number tells it.
         aspp_channels: Channels of every ASPP branch and of the decoder.
         low_level_channels: Channels to which the decoder reduces the stage-1 features.
-        aux_channels: Channels of the auxiliary head on stage 3.
+        aux_channels: Channels of the auxiliary head on stage 3; `None` where there is none.
         multi_grid_blocks: Blocks of stage 4, whose dilations `multi_grid` sets; 0 where the network
             has no multi-grid.
         mean: Mean of RGB 0..255 that the network's input is normalised with.
         std: Standard deviation likewise.
+        bottleneck_kernel: Side of the convolution after ASPP.
+        align_corners: Whether resizes align the corners.
+        scope: Scope of its variables in DeepLab's TensorFlow checkpoints; `None` where weights have
+            PyTorch's names.
     """
 
     title: str
@@ -43,10 +47,13 @@ class Backbone:
     kernel_parameters: int
     aspp_channels: int
     low_level_channels: int
-    aux_channels: int
+    aux_channels: int | None
     multi_grid_blocks: int = 0
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
+    bottleneck_kernel: int = 3
+    align_corners: bool = False
+    scope: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +64,15 @@ class Variant:
         backbone: A key of `BACKBONES`.
         output_stride: Input size divided by the size of the last backbone features, 8 or 16.
         multi_grid: Dilations of the stage-4 blocks, or `None` for those of the output stride.
+        atrous: Whether ASPP has its three atrous branches.
+        decoder: Whether the logits have the size of the stage-1 features rather than of stage 4.
     """
 
     backbone: str
     output_stride: int
     multi_grid: tuple[int, ...] | None = None
+    atrous: bool = True
+    decoder: bool = True
 
 
 def _resnet(depth: int, blocks: tuple[int, int, int, int], **fields: Any) -> Backbone:
@@ -104,6 +115,20 @@ def _efficientnet_lite(number: int, blocks: tuple[int, int, int, int], **fields:
     )
 
 
+def _official(**fields: Any) -> Backbone:
+    """A backbone of DeepLab's TensorFlow code, with the heads that it has there."""
+    return Backbone(
+        aspp_channels=256,
+        low_level_channels=48,
+        aux_channels=None,
+        mean=(127.5, 127.5, 127.5),
+        std=(127.5, 127.5, 127.5),
+        bottleneck_kernel=1,
+        align_corners=True,
+        **fields,
+    )
+
+
 # The keys are also those of the ImageNet weights in the zoo's manifest.
 BACKBONES = {
     "resnet18_v1c": _resnet(18, (2, 2, 2, 2), kernel_parameters=11_185_152),
@@ -111,6 +136,37 @@ BACKBONES = {
     "resnet101_v1c": _resnet(101, (3, 4, 23, 3), kernel_parameters=42_413_056),
     "efficientnet_lite0": _efficientnet_lite(
         0, (3, 2, 6, 5), sizes={"width": 1.0, "depth": 1.0}, kernel_parameters=2_918_528
+    ),
+    "xception65": _official(
+        title="Xception-65",
+        family="xception65",
+        sizes={},
+        first_convolution="entry_flow.conv1_1",
+        stages=(
+            ("entry_flow-conv1",),
+            ("entry_flow-block1", "entry_flow-block2"),
+            ("entry_flow-block3",),
+            ("middle_flow",),
+            ("exit_flow",),
+        ),
+        kernel_parameters=37_681_248,
+        multi_grid_blocks=3,
+        scope="xception_65",
+    ),
+    "mobilenet_v2": _official(
+        title="MobileNetV2",
+        family="mobilenet_v2",
+        sizes={"width": 1.0},
+        first_convolution="Conv",
+        stages=(
+            ("Conv", "expanded_conv-"),
+            *(
+                tuple(f"expanded_conv_{index}-" for index in range(first, last + 1))
+                for first, last in ((1, 2), (3, 5), (6, 12), (13, 16))
+            ),
+        ),
+        kernel_parameters=1_779_296,
+        scope="MobilenetV2",
     ),
 }
 
@@ -127,6 +183,13 @@ VARIANTS = {
     "r101_d16_mg124": Variant("resnet101_v1c", 16, (1, 2, 4)),
     "efl0_d8": Variant("efficientnet_lite0", 8),
     "efl0_d16": Variant("efficientnet_lite0", 16),
+    "x65_d8": Variant("xception65", 8),
+    "x65_d16": Variant("xception65", 16),
+    "mnv2_d8": Variant("mobilenet_v2", 8),
+    "mnv2_d16": Variant("mobilenet_v2", 16),
+    "mnv2_d8_plain": Variant("mobilenet_v2", 8, atrous=False, decoder=False),
+    "mnv2_d16_plain": Variant("mobilenet_v2", 16, atrous=False, decoder=False),
+    "mnv2_d16_decoder": Variant("mobilenet_v2", 16, atrous=False),
 }
 
 
@@ -157,6 +220,11 @@ def get_variant(name: str) -> Variant:
 def get_backbone(variant: str) -> Backbone:
     """The `Backbone` of a variant; a `ValueError` for an unknown one."""
     return BACKBONES[get_variant(variant).backbone]
+
+
+def has_auxiliary_head(variant: str) -> bool:
+    """Whether a variant can be built with an auxiliary head."""
+    return get_backbone(variant).aux_channels is not None
 
 
 def stage_prefixes(model_name: str) -> dict[str, Prefixes]:

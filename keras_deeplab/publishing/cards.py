@@ -62,7 +62,7 @@ probabilities = kd.predict(model, image, flip=True)  # (H, W, 3) uint8 {metadata
 | ground resolution | {metadata.rows()["ground resolution"]} |
 | training crop | {metadata.tile_size} pixels |
 | weights | {_file(weights)}, {weights["dtype"]} |
-| SHA-256 | `{weights["sha256"]}` |"""
+| SHA-256 | {f"`{weights['sha256']}`" if weights["sha256"] else "not published"} |"""
 
 
 def _file(weights):
@@ -76,8 +76,7 @@ def _source(entry):
     source = entry["source"]
     log = f"[log]({source['log_url']})" if source["log_url"] else "-"
     figures = " | ".join(
-        "-" if source[key] is None else f"{source[key]:.2f}"
-        for key in ("mIoU", "mIoU_ms_flip", "memory_gb", "fps")
+        _figure(source[key]) for key in ("mIoU", "mIoU_ms_flip", "memory_gb", "fps")
     )
     protocols = "\n".join(
         f"- {title}: `{record['name']}`. {parse_protocol(record)}"
@@ -88,8 +87,7 @@ def _source(entry):
     return f"""## Results reported by the source
 
 Reported by [{source["name"]}]({source["table_url"]}), not re-measured here: \
-{source["iterations"]:,} iterations at learning rate {source["learning_rate"]}, tested on \
-{source["tested_on"]}.
+{_schedule(source)}tested on {source["tested_on"]}.
 
 | mIoU, % | mIoU (ms+flip), % | training memory, GB | images per second | training log |
 |---|---|---|---|---|
@@ -97,7 +95,41 @@ Reported by [{source["name"]}]({source["table_url"]}), not re-measured here: \
 
 Protocols, by their names for `keras-deeplab evaluate --protocol`:
 
-{protocols}"""
+{protocols}{_evals(source)}"""
+
+
+def _schedule(source):
+    if source["iterations"] is None:
+        return f"`{source['checkpoint']}`, " if "checkpoint" in source else ""
+    return f"{source['iterations']:,} iterations at learning rate {source['learning_rate']}, "
+
+
+def _evals(source):
+    """Table of the source's figures where they differ in more than the protocol."""
+    if "evals" not in source:
+        return ""
+    rows = [
+        f"| {row['split']} | {row['output_stride']} | {_numbers(row['scales'])} "
+        f"| {'yes' if row['flip'] else 'no'} | {_figure(row['mIoU'])} "
+        f"| {_figure(row['pixel_accuracy'])} | {row['multiply_adds'] or '-'} |"
+        for row in source["evals"]
+    ]
+    title = (
+        "| split | output stride | scales | flip | mIoU, % | pixel accuracy, % | multiply-adds |"
+    )
+    flags = ", ".join(f"`{key}={value}`" for key, value in source["flags"].items())
+    return "\n\n".join(
+        [
+            "",
+            "Every figure of the source:",
+            "\n".join([title, "|---|---|---|---|---|---|---|", *rows]),
+            f"Flags of its code: {flags}.",
+        ]
+    )
+
+
+def _figure(value):
+    return "-" if value is None else f"{value:.2f}"
 
 
 def record_key(record: Entry) -> tuple[str, str]:

@@ -155,7 +155,8 @@ def single_output(model: keras.Model, metadata: ModelMetadata | None) -> DeepLab
     (image,) = model.inputs
     logits = main_output(model.output)
     if "logits" not in {layer.name for layer in model.layers}:  # built with resize_logits=False
-        logits = ResizeLike(dtype="float32", name="logits")([logits, image])
+        aligned = any(getattr(layer, "align_corners", False) for layer in model.layers)
+        logits = ResizeLike(aligned, dtype="float32", name="logits")([logits, image])
     single = DeepLabV3Plus(image, logits, name=model.name)
     single.metadata = metadata
     return single

@@ -37,25 +37,26 @@ def build(
         variant: A name of `list_variants()`, for example `"r50_d8"`.
         num_classes: Number of classes, 1 or more, without the ignore value.
         output_stride: 8 or 16; `None` keeps the variant's.
-        multi_grid: Dilation of each stage-4 block of a ResNet, for example `(1, 2, 4)`; `None`
-            keeps the variant's.
+        multi_grid: Dilation of each stage-4 block of a ResNet, for example `(1, 2, 4)`, or factor
+            on that of each convolution of Xception's last block; `None` keeps the variant's.
         input_shape: `(height, width, channels)`; `None` for height and width takes any size of
             32 pixels or more.
         include_preprocessing: Whether the model takes RGB 0..255 (uint8 or float) and normalises
             it itself: with ResNet by mean 123.675, 116.28, 103.53 and standard deviation 58.395,
-            57.12, 57.375, with EfficientNet-Lite by 127 and 128. Other bands, also 0..255, are
-            normalised with the averages of these. Without it the model takes normalised float32.
-        aux_head: Whether to add the auxiliary head on stage 3, for training.
+            57.12, 57.375, with EfficientNet-Lite by 127 and 128, with Xception-65 and MobileNetV2
+            by 127.5 and 127.5. Other bands, also 0..255, are normalised with the averages of
+            these. Without it the model takes normalised float32.
+        aux_head: Whether to add the auxiliary head on stage 3, for training. Networks with
+            Xception-65 or MobileNetV2 have none.
         resize_logits: Whether logits have the size of the input. Otherwise they have a quarter of
-            it, and the auxiliary ones the size of stage 3.
+            it, without decoder that of stage 4, and the auxiliary ones the size of stage 3.
         activation: Keras activation on the outputs, for example `"softmax"`; `None` for logits.
         dropout: Rate of the channel dropout before the classifiers, in [0, 1).
         sync_batch_norm: Whether batch statistics are shared across replicas.
         dtype: Keras dtype policy of the layers, for example `"mixed_bfloat16"`; `None` takes
             `keras.config.dtype_policy()`. Logits are float32 under every policy.
-        weights: A `.weights.h5`, `.keras` or `.pth` file for `load_weights`; `"imagenet"` for the
-            backbone, bundled (EfficientNet-Lite) or fetched if need be (ResNet); or `None` for
-            fresh weights.
+        weights: A file for `load_weights`; `"imagenet"` for the backbone, bundled
+            (EfficientNet-Lite) or fetched if need be (the others); or `None` for fresh weights.
 
     Returns:
         A functional `keras.Model` from `(N, H, W, channels)` to float32 logits

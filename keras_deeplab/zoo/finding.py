@@ -55,7 +55,7 @@ def find_model(name_or_run: StrPath, zoo: Zoo | None = None) -> TrainedModel:
 
     def sha256() -> str:
         check_public(name, entry)
-        return entry["weights"]["sha256"]
+        return manifest.weights_sha256(entry["weights"])
 
     return TrainedModel(
         entry_metadata(name, entry),

@@ -1,6 +1,7 @@
 """The zoo's manifest: one record holds everything needed to use and to judge a weight."""
 
 import functools
+import hashlib
 import json
 import pathlib
 import typing
@@ -80,7 +81,12 @@ class Zoo:
 
 def cached_weights(name: str, entry: Entry) -> pathlib.Path:
     """Where the converted weights of a published entry are, once they were fetched."""
-    return cache_dir() / f"{name}-{entry['weights']['sha256'][:8]}.weights.h5"
+    return cache_dir() / f"{name}-{weights_sha256(entry['weights'])[:8]}.weights.h5"
+
+
+def weights_sha256(record: Entry) -> str:
+    """SHA-256 that identifies published weights: of the file, else of its URL."""
+    return record["sha256"] or hashlib.sha256(record["url"].encode()).hexdigest()
 
 
 def measured_miou(entry: Entry, protocol: str, precision: str = "float32") -> float | None:

@@ -44,6 +44,7 @@ class Artifact(typing.NamedTuple):
 
 
 ARTIFACTS = {  # the exported formats, and the weights files of the zoo by suffix
+    ".gz": Artifact("tf.compat.v1.train.Saver", "TensorFlow", "application/gzip"),
     ".h5": Artifact("tf.keras.Model.save_weights", "Keras", "application/x-hdf5"),
     ".pth": Artifact("torch.save", "PyTorch", "application/octet-stream; application=pytorch"),
     "keras": Artifact("tf.keras.Model.save", "Keras", "application/zip"),
@@ -118,10 +119,10 @@ def model_asset(href: str, kind: str) -> dict[str, typing.Any]:
     }
 
 
-def file_fields(sha256: str, size: int | None) -> dict[str, typing.Any]:
-    """Checksum and size of a file; a hash of which only the start is known is left out."""
+def file_fields(sha256: str | None, size: int | None) -> dict[str, typing.Any]:
+    """Checksum and size of a file; a hash of which at most the start is known is left out."""
     # The prefix of a multihash: SHA-256 (0x12), 32 bytes (0x20).
-    checksum = {"file:checksum": f"1220{sha256}"} if len(sha256) == 64 else {}
+    checksum = {"file:checksum": f"1220{sha256}"} if sha256 and len(sha256) == 64 else {}
     return {**checksum, **({} if size is None else {"file:size": size})}
 
 

@@ -38,7 +38,9 @@ def entry_item(name: str, entry: Entry, root: str) -> Item:
         "keras_deeplab:dataset": entry["dataset"],
         "keras_deeplab:limits": entry["limits"],
     }
-    properties["mlm:hyperparameters"] |= {key: source[key] for key in HYPERPARAMETERS if source}
+    properties["mlm:hyperparameters"] |= {
+        key: source[key] for key in HYPERPARAMETERS if source.get(key) is not None
+    }
     if source:  # percent, GB, images per second
         properties["keras_deeplab:reported"] = source
     if entry["measured"]:

@@ -11,7 +11,8 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.names import unknown_name
 from keras_deeplab.checkpoints.errors import CheckpointError
 from keras_deeplab.checkpoints.inspection import describe_weights
-from keras_deeplab.checkpoints.loading import KERAS_SUFFIXES, TORCH_SUFFIXES, init_weights
+from keras_deeplab.checkpoints.loading import init_weights, is_weights_file
+from keras_deeplab.checkpoints.tensorflow.reader import is_tensorflow_checkpoint
 from keras_deeplab.models.variants import VARIANTS, get_variant
 from keras_deeplab.zoo.builder import build
 from keras_deeplab.zoo.finding import TrainedModel, find_model
@@ -42,8 +43,8 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
     """The starting point that `--init` names.
 
     Args:
-        init: `"random"`, `"imagenet"`, a zoo name, the folder of a run, or a `.weights.h5`,
-            `.keras` or `.pth` file.
+        init: `"random"`, `"imagenet"`, a zoo name, the folder of a run, or a weights file as in
+            `load_weights`.
         variant: The network, where `init` does not say it. A contradiction is an error.
 
     Raises:
@@ -57,7 +58,7 @@ def find_starting_point(init: str, variant: str | None = None) -> StartingPoint:
         backbone = get_variant(variant).backbone
         weights = None if init == "random" else lambda: imagenet_backbone(backbone)
         return StartingPoint(init, variant, weights)
-    if init.endswith((*KERAS_SUFFIXES, *TORCH_SUFFIXES)):
+    if is_weights_file(init):
         path = pathlib.Path(init)
         return StartingPoint(init, _variant_of_file(path, variant), lambda: path)
     source = _find_trained(init)
@@ -77,7 +78,7 @@ def _find_trained(init: str) -> TrainedModel:
 
 
 def _variant_of_file(path: pathlib.Path, variant: str | None) -> str:
-    if not path.is_file():
+    if not (path.is_file() or is_tensorflow_checkpoint(path)):
         raise CheckpointError(f"{path} does not exist.")
     info = describe_weights(path)
     if info.variant is not None:

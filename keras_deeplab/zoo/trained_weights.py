@@ -2,10 +2,9 @@
 
 import pathlib
 
-from keras_deeplab._internal.files import atomic_write, file_sha256
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.downloads.cache import locked, storage_errors
-from keras_deeplab.downloads.fetch import fetch
+from keras_deeplab.downloads.cache import is_intact, locked, stamp, stamp_of, storage_errors
+from keras_deeplab.downloads.fetch import fetch, fetch_unhashed
 from keras_deeplab.zoo import manifest
 from keras_deeplab.zoo.manifest import Entry, Zoo, cached_weights
 
@@ -33,8 +32,7 @@ def trained_weights(zoo: Zoo, name: str) -> pathlib.Path:
     target = cached_weights(name, entry)
     if is_intact(target):
         return target
-    record = entry["weights"]
-    checkpoint = fetch(record["url"], record["sha256"], size=record["bytes"])
+    checkpoint = _fetched(entry["weights"])
     with storage_errors(target), locked(target):
         if not is_intact(target):  # else another process was quicker
             _convert(checkpoint, entry, target)
@@ -53,18 +51,16 @@ def imagenet_backbone(name: str) -> pathlib.Path:
     record = zoo.backbone(name)
     if "file" in record:
         return zoo.bundled_weights(record)
-    return fetch(record["url"], record["sha256"], size=record["bytes"])
+    return _fetched(record)
 
 
-def is_intact(target: pathlib.Path) -> bool:
-    """Whether a converted file has the SHA-256 noted next to it."""
-    stamp = stamp_of(target)
-    return target.is_file() and stamp.is_file() and stamp.read_text() == file_sha256(target)
+def _fetched(record: Entry) -> pathlib.Path:
+    """The published file of a record with URL."""
+    if record["sha256"] is not None:
+        return fetch(record["url"], record["sha256"], size=record["bytes"])
+    from keras_deeplab.checkpoints.tensorflow.reader import read_tensorflow_checkpoint
 
-
-def stamp_of(target: pathlib.Path) -> pathlib.Path:
-    """The file that holds the SHA-256 of a converted one."""
-    return target.with_name(f"{target.name}.sha256")
+    return fetch_unhashed(record["url"], read_tensorflow_checkpoint, size=record["bytes"])
 
 
 def _convert(checkpoint: pathlib.Path, entry: Entry, target: pathlib.Path) -> None:
@@ -80,5 +76,4 @@ def _convert(checkpoint: pathlib.Path, entry: Entry, target: pathlib.Path) -> No
         )
     stamp_of(target).unlink(missing_ok=True)  # never next to a file it does not describe
     save_keras_weights(model, target)
-    with atomic_write(stamp_of(target)) as path:
-        path.write_text(file_sha256(target))
+    stamp(target)

@@ -24,17 +24,47 @@ for key, fixture in (("logits", "decode"), ("aux_logits", "aux")):
     np.testing.assert_allclose(outputs[key][n, y, x], expected["values"], rtol=0, atol=1e-4)
 """
 
+# Of DeepLab's TensorFlow code: an even size, where its padding differs from PyTorch's.
+OFFICIAL_CODE = """
+import numpy as np, keras
+from reference import golden_tf, golden_variables, read
+import keras_deeplab as kd
+assert keras.backend.backend() == {backend!r}
+case = read("official/models/{case}.json")
+model = kd.build({variant!r}, case["flags"]["num_classes"])
+kd.load_state_dict(model, golden_variables(case["variables"]))
+picture = golden_tf.make_picture(case["case"], *case["input"]["shape_nhwc"][:3])
+logits = keras.ops.convert_to_numpy(model(picture, training=False))
+expected = case["logits_resized_to_input"]
+n, y, x = np.array(expected["positions_nyx"]).T
+np.testing.assert_allclose(logits[n, y, x], expected["values"], rtol=0, atol=1e-4)
+"""
+OFFICIAL_CASES = {
+    "mnv2_d16": "mnv2_v3plus_os16_c21_1x128x128",
+    "x65_d16": "xception65_os16_c19_1x128x128",
+}
+
+
+def run_under(backend, code):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    paths = [str(path) for path in pathlib.Path(__file__).parents[1:3]]
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(paths)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
 
 @pytest.mark.backends
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_logits_equal_the_reference(backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    tests = pathlib.Path(__file__).parents[1]
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(tests)}
-    subprocess.run(
-        [sys.executable, "-c", CODE.format(backend=backend)], env=environment, check=True
-    )
+    run_under(backend, CODE.format(backend=backend))
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("variant", OFFICIAL_CASES)
+def test_logits_equal_the_official_code(backend, variant):
+    case = OFFICIAL_CASES[variant]
+    run_under(backend, OFFICIAL_CODE.format(backend=backend, variant=variant, case=case))
 
 
 EFFICIENTNET = """
@@ -48,14 +78,7 @@ test_features_equal_pytorch((97, 130), 16)
 @pytest.mark.backends
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_features_of_efficientnet_equal_pytorch(backend):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    tests = pathlib.Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests), str(tests.parent)])
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
-    subprocess.run(
-        [sys.executable, "-c", EFFICIENTNET.format(backend=backend)], env=environment, check=True
-    )
+    run_under(backend, EFFICIENTNET.format(backend=backend))
 
 
 DATA_PARALLEL = """

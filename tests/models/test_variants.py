@@ -64,6 +64,43 @@ class TestEFL0D16(VariantTester):
     dilations = (1, *[1] * 5, 1, *[2] * 4)
 
 
+@pytest.mark.slow
+class TestX65D8(VariantTester):
+    variant, network, spatial = "x65_d8", "x65", "_depthwise"
+    dilations = (*[2] * 48, *[2] * 3, *[4] * 3)
+
+
+@pytest.mark.slow
+class TestX65D16(VariantTester):
+    variant, network, spatial = "x65_d16", "x65", "_depthwise"
+    dilations = (*[1] * 48, *[1] * 3, *[2] * 3)
+
+
+class TestMNV2D8(VariantTester):
+    variant, network, spatial = "mnv2_d8", "mnv2", "-depthwise"
+    dilations = (1, *[2] * 7, *[4] * 3)
+
+
+class TestMNV2D16(VariantTester):
+    variant, network, spatial = "mnv2_d16", "mnv2", "-depthwise"
+    dilations = (*[1] * 8, *[2] * 3)
+
+
+class TestMNV2D8Plain(VariantTester):
+    variant, network, spatial = "mnv2_d8_plain", "mnv2_plain", "-depthwise"
+    dilations = (1, *[2] * 7, *[4] * 3)
+
+
+class TestMNV2D16Plain(VariantTester):
+    variant, network, spatial = "mnv2_d16_plain", "mnv2_plain", "-depthwise"
+    dilations = (*[1] * 8, *[2] * 3)
+
+
+class TestMNV2D16Decoder(VariantTester):
+    variant, network, spatial = "mnv2_d16_decoder", "mnv2_decoder", "-depthwise"
+    dilations = (*[1] * 8, *[2] * 3)
+
+
 def test_every_variant_has_a_tester():
     tested = {cls.variant for cls in VariantTester.__subclasses__()}
     assert tested == set(kd.list_variants())

@@ -8,7 +8,15 @@ import pytest
 from reference import DATA, golden, read
 
 import keras_deeplab as kd
-from keras_deeplab.models.variants import get_backbone, stage_prefixes
+from keras_deeplab.models.variants import get_backbone, has_auxiliary_head, stage_prefixes
+
+# Variables of DeepLab's TensorFlow code, with their number of classes.
+OFFICIAL = {
+    "x65": ("tf_variables_xception_65_21.json", 21),
+    "mnv2": ("tf_variables_mobilenet_v2_v3plus_21.json", 21),
+    "mnv2_plain": ("tf_variables_mobilenet_v2_21.json", 21),
+    "mnv2_decoder": ("tf_variables_mobilenet_v2_decoder_151.json", 151),
+}
 
 
 class VariantTester:
@@ -25,10 +33,10 @@ class VariantTester:
     @pytest.fixture(scope="class")
     @classmethod
     def model(cls):
-        return kd.build(cls.variant, 6, aux_head=True)
+        return kd.build(cls.variant, 6, aux_head=has_auxiliary_head(cls.variant))
 
     def test_variables(self, model, tmp_path):
-        check_variables(model, self.network, tmp_path)
+        check_variables(model, self.network, tmp_path, has_auxiliary_head(self.variant))
 
     def test_dilations(self, model):
         stages = stage_prefixes(self.variant)
@@ -60,11 +68,13 @@ class VariantTester:
     def test_odd_sizes(self, model):
         image = golden.make_image_u8("odd", 33, 47)[np.newaxis]
         outputs = model(image, training=False)
-        assert outputs["logits"].shape == outputs["aux_logits"].shape == (1, 33, 47, 6)
+        if not has_auxiliary_head(self.variant):
+            outputs = {"logits": outputs}
+        assert {tuple(x.shape) for x in outputs.values()} == {(1, 33, 47, 6)}
         assert np.isfinite(np.asarray(outputs["logits"])).all()
 
 
-def check_variables(model, network, folder, aux_head=True):
+def check_variables(model, network, folder, aux_head):
     """The number of parameters is the reference's; path and shape of each variable are pinned.
 
     Weights files address variables by path: a changed path breaks every published file.
@@ -85,7 +95,7 @@ def check_variables(model, network, folder, aux_head=True):
 
 
 def number_of_parameters(network, aux_head):
-    """That of the PyTorch reference for 6 classes; of EfficientNet-Lite0 the sum of the parts."""
+    """That of the reference for 6 classes; of EfficientNet-Lite0 the sum of the parts."""
     if network == "efl0":
         # The package's 4,652,008 without classifier (1,281,000) and 1x1 convolution (412,160).
         backbone = 4_652_008 - 1_281_000 - 412_160
@@ -94,5 +104,8 @@ def number_of_parameters(network, aux_head):
         decoder = sum(9 * x + 2 * x + x * 128 + 256 for x in (160, 128)) + 128 * 6 + 6
         auxiliary = 9 * 112 * 64 + 128 + 64 * 6 + 6
         return backbone + branches + bottleneck + decoder + aux_head * auxiliary
+    if network in OFFICIAL:
+        file, classes = OFFICIAL[network]
+        return read(f"official/{file}")["num_trainable_parameters"] - 257 * (classes - 6)
     key = "num_parameters" if aux_head else "num_parameters_without_auxiliary_head"
     return read(f"state_dict_{network}_potsdam.json")[key]

@@ -1,0 +1,1 @@
+"""Official TensorFlow checkpoints of DeepLab: archives, variables, and their names."""
