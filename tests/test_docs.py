@@ -19,8 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 INSTALLS = ("pip install ",)  # the two commands that .ci/run runs
 OF_DATA = ("data.md", "datasets.md")  # pages on which the network does not matter
-# Pages that train, export or predict scenes with real networks.
-LONG = {"convert", "distribute", "evaluate", "export", "own-labels", "qgis", "scenes", "train"}
+SHORT = {"README", "performance", "predict"}  # pages whose snippets take a few seconds
 
 
 def snippets(page):
@@ -31,7 +30,7 @@ def snippets(page):
 
 
 def page_case(page):
-    return pytest.param(page, id=page.name, marks=pytest.mark.long if page.stem in LONG else ())
+    return pytest.param(page, id=page.name, marks=() if page.stem in SHORT else pytest.mark.long)
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_list_and_info():
     assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.long
 def test_predict_draws_an_overlay(tmp_path):
     image = tmp_path / "image.png"
     with Image.open(EXAMPLES / "images/tile1_part008.jpg") as picture:
@@ -66,6 +67,7 @@ def test_predict_draws_an_overlay(tmp_path):
         assert f"{count:,}" in row
 
 
+@pytest.mark.long
 def test_errors_are_for_people(labelled_folder, tmp_path):
     (labelled_folder / "masks/scene_1.png").unlink()
     failed = run(

@@ -47,6 +47,7 @@ def folders(scenes, prefix="--"):
     return (f"{prefix}images", scenes / "images", f"{prefix}masks", scenes / "masks")
 
 
+@pytest.mark.long
 def test_evaluate_and_predict_read_images_as_the_run_did(scenes, tmp_path, tiny_networks):
     output = tmp_path / "run"
     options = ("--pairs", scenes / "pairs.csv", *folders(scenes, "--val-"), *FORM)
@@ -91,6 +92,7 @@ def test_a_run_of_four_bands_is_a_model_for_four_bands(scenes, tmp_path, tiny_ne
         np.testing.assert_array_equal(np.asarray(picture), expected)
 
 
+@pytest.mark.long
 def test_a_damaged_image_is_named_without_traceback(scenes, tmp_path):
     image = scenes / "images/north/a.tif"
     image.write_bytes(image.read_bytes()[:9000])
@@ -128,6 +130,7 @@ def test_wrong_options_are_described(scenes, tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_mask_values_are_the_classes_of_a_run(scenes, tmp_path, tiny_networks):
     """Without a class table; kept by the run, which is repeated and resumed with the same ones."""
     for stem in ("north/a", "south/b"):
@@ -163,6 +166,7 @@ def test_mask_values_are_the_classes_of_a_run(scenes, tmp_path, tiny_networks):
     assert "--dataset cannot be combined" in failed.output
 
 
+@pytest.mark.long
 def test_a_coco_file_is_the_labels_of_images(tmp_path, tiny_networks):
     """Trained on a split of it, validated on the rest; repeated, resumed and evaluated."""
     file, labels = fakes.write_cvat(tmp_path / "data")

@@ -88,6 +88,7 @@ def test_a_broken_image_is_named(trained, images, labelled_folder, monkeypatch):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.long
 def test_measure_renews_an_entry(images, labelled_folder, tmp_path, monkeypatch):
     """Two classes of r18_dubai stand for those of the images."""
     zoo = shutil.copytree(resources.zoo_dir(), tmp_path / "zoo")

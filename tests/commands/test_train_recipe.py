@@ -42,6 +42,7 @@ def test_a_batch_of_one_is_refused(labelled_folder, tmp_path):
     assert "leaves batch norm one image" in failed.output and not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_only_its_own_options_resume_a_run(labelled_folder, tmp_path, tiny_networks):
     trained, output = tmp_path / "trained", tmp_path / "run"
     run(*training(labelled_folder, trained, "--batch", 2, "--steps", 1))

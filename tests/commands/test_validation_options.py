@@ -24,6 +24,7 @@ def training(scene, output, *options):
     )
 
 
+@pytest.mark.long
 def test_blocks_of_a_scene(scene, tmp_path, tiny_networks):
     output = tmp_path / "run"
     options = ("--val-fraction", 0.15, "--val-blocks", 2, "--val-seed", 3)

@@ -165,6 +165,7 @@ assert not [name for name in sys.modules if name.startswith("openvino_telemetry"
 """
 
 
+@pytest.mark.long
 def test_openvino_sends_no_telemetry():
     """The package that sends it is not imported, neither to convert nor to compile."""
     run_python(FRESH)

@@ -188,6 +188,7 @@ for limit in (0, 3000):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
 def test_a_full_disk(tmp_path):
     """A limit of the size of files has the effect of a full disk on each writer."""

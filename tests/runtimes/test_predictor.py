@@ -43,6 +43,7 @@ def test_any_size_and_number_of_images(runtime, precision):
         np.testing.assert_array_equal(predictor(batch.astype("float32")), logits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runtime", NAMES)
 def test_dilated_network_equals_the_reference(runtime):
     """The fixture of ResNet-18 at output stride 8, computed by PyTorch."""

@@ -103,6 +103,7 @@ def test_a_batch_of_one_needs_a_frozen_image_pool(network):
     compile_with(freeze_batch_norm=True)
 
 
+@pytest.mark.long
 def test_on_two_devices_the_samples_that_share_statistics_count():
     """Steps of the real norm: over one pooled value per channel the variance is 0."""
     process = start_python(

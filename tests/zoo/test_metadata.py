@@ -95,6 +95,7 @@ def test_the_network_of_a_run_is_that_of_its_record(tmp_path):
     np.testing.assert_allclose(found, model(image, training=False), atol=1e-5)
 
 
+@pytest.mark.long
 def test_keras_files_keep_it(tmp_path, tiny_networks):
     """Whichever package is imported first."""
     model = kd.build("r18_d16", 3, output_stride=8)

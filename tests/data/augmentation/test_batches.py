@@ -94,6 +94,7 @@ def test_padding_has_the_mean_of_the_network():
     np.testing.assert_array_equal(padded[-1, -1], np.rint(means))
 
 
+@pytest.mark.long
 def test_batches_depend_on_seed_and_step_alone():
     tf.random.set_seed(1)
     whole = batches(9, seed=7)

@@ -267,6 +267,7 @@ def prepared(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_a_killed_process(prepared):
     result, _ = finish_run(prepared)
     expected = outputs(prepared)

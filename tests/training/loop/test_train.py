@@ -223,6 +223,7 @@ class Stop(keras.callbacks.Callback):
         self.model.stop_training = True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 2, 4, None])
 def test_a_callback_stops_a_run(tmp_path, number):
     """After a batch or an epoch of any call of `fit`."""
@@ -240,6 +241,7 @@ def test_patience_without_validation_is_an_error(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_a_run_is_resumed_with_its_own_recipe_only(tmp_path):
     with pytest.raises(Failure):
         run(tmp_path, callbacks=[At(3, fail)])
@@ -260,6 +262,7 @@ def test_a_run_is_resumed_with_its_own_recipe_only(tmp_path):
     assert (tmp_path / "last.weights.h5").read_bytes() == last
 
 
+@pytest.mark.long
 def test_a_run_that_could_not_save_leaves_no_record_to_the_next(tmp_path, monkeypatch):
     def full_disk(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -304,6 +307,7 @@ def test_a_run_of_an_earlier_version_is_not_resumed(tmp_path):
         run(tmp_path, recipe=recipe, resume=True)
 
 
+@pytest.mark.long
 def test_rows_are_numbers_also_after_a_resume(tmp_path):
     options = {"recipe": kd.Recipe(**PLAIN), "classes": ["dark", "bright"]}
     options |= {"validation": blocks(2), "validate_every": 5, "save_every": 2}
