@@ -1,4 +1,5 @@
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # "auto" is measured in tests/runtimes alone: it would take seconds in each of the others.
@@ -8,6 +9,9 @@ os.environ.setdefault("KERAS_DEEPLAB_PRECISION", "float32")
 import numpy as np
 import pytest
 from PIL import Image
+
+# A shell starts background jobs with SIGINT ignored, and processes of the tests would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
