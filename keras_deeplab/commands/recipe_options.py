@@ -80,6 +80,12 @@ def recipe_options() -> Decorator:
         ),
         option("--freeze-bn/--train-bn", "freeze_batch_norm", help="Freeze trained batch norms."),
         option(
+            "--precise-bn",
+            type=COUNT,
+            metavar="BATCHES",
+            help="Before validation, compute batch norm statistics from this many batches.",
+        ),
+        option(
             "--patience", type=COUNT, help="Stop after this many validations without a better mIoU."
         ),
         option(
@@ -102,8 +108,9 @@ def recipe_options() -> Decorator:
         option(
             "--augment",
             "augmentation",
-            type=click.Choice(["published", "strong"]),
-            help="strong adds jittered resize and RandAugment.",
+            type=click.Choice(["published", "strong", "sensor"]),
+            help="strong adds jittered resize and RandAugment; sensor adds blur, gamma, colour "
+            "balance and JPEG artefacts.",
         ),
         option("--seed", type=int, help="Seed of data order, augmentation and dropout."),
     )

@@ -13,7 +13,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("poly", "cosine"),
     "divide_by": ("all", "valid"),
-    "augmentation": ("published", "strong"),
+    "augmentation": ("published", "strong", "sensor"),
     "freeze": (None, *STAGES[:-1], "backbone"),
 }
 
@@ -49,12 +49,15 @@ class Recipe:
             the whole `"backbone"`. `None` freezes none of them.
         freeze_batch_norm: Whether to freeze statistics and weights of trained batch norms, for
             batches that are too small for statistics. Those of fresh heads are trained.
+        precise_bn: Batches at resize ratio 1 from which batch norm statistics are computed before
+            each validation and at the end, or `None` to keep the moving averages of the training.
         patience: Validations without a better mIoU before `train` stops, or `None`.
         base_size: Long and short side at resize ratio 1, or `None` for the size of the image.
         scale_range: Lowest and highest resize ratio of the augmentation.
         rotate: Whether to rotate samples by multiples of 90 degrees; the published training does
             not.
-        augmentation: `"published"`, or `"strong"` for jittered resize and RandAugment on top.
+        augmentation: `"published"`; with `"strong"`, jittered resize and RandAugment on top; with
+            `"sensor"`, blur, gamma, colour balance and JPEG artefacts on top.
         seed: Seed of data order, augmentation and dropout.
 
     Raises:
@@ -80,6 +83,7 @@ class Recipe:
     divide_by: str = "all"
     freeze: str | None = None
     freeze_batch_norm: bool = False
+    precise_bn: int | None = None
     patience: int | None = None
     base_size: tuple[int, int] | None = None
     scale_range: tuple[float, float] = (0.5, 2.0)
@@ -88,7 +92,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "crop", "accumulate", "patience"):
+        for name in ("steps", "batch_size", "crop", "accumulate", "precise_bn", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be 1 or more, got {value!r}.")

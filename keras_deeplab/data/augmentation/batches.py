@@ -20,6 +20,7 @@ from keras_deeplab.data.augmentation.photometric import (
     unpacked,
 )
 from keras_deeplab.data.augmentation.resize import to_hwc
+from keras_deeplab.data.augmentation.sensor import random_sensor
 from keras_deeplab.data.elements import check_pairs
 from keras_deeplab.models.inputs import input_statistics
 
@@ -66,8 +67,8 @@ def augment(
         scale_range: Lowest and highest resize ratio.
         rotate: Whether to rotate by multiples of 90 degrees, for nadir images. The published
             training does not.
-        augmentation: `"published"`, or `"strong"` to add keras-cv's jittered resize and
-            RandAugment.
+        augmentation: `"published"`; `"strong"` adds keras-cv's jittered resize and RandAugment,
+            `"sensor"` blur, gamma, colour balance and JPEG artefacts, see `sensor`.
         mean: Colour of the padding, one value per band: the mean that the network subtracts, see
             `model.metadata`. `None` for that of a ResNet.
 
@@ -98,6 +99,8 @@ def augment(
         )
 
         image, label = random_strong(image, label, seeds[4], color=color)
+    elif augmentation == "sensor":
+        image = random_sensor(image, seeds[4])
     return image, label
 
 

@@ -28,6 +28,7 @@ from keras_deeplab.training.loop.deterministic import deterministic_gradients
 from keras_deeplab.training.loop.epoch_end import Patience, Validation, end_epoch
 from keras_deeplab.training.loop.history import Row
 from keras_deeplab.training.loop.interruption import Interruption
+from keras_deeplab.training.loop.precise_bn import PreciseBatchNorm
 from keras_deeplab.training.loop.progress import ProgressBar
 from keras_deeplab.training.loop.run_folder import RunFolder
 from keras_deeplab.training.loop.start import check_start
@@ -124,6 +125,9 @@ def train(
         if validation is not None:
             scores = MeanIoU(validation, len(classes), flip=True)
             run_callbacks.insert(0, Validation(scores, interruption))
+        if recipe.precise_bn is not None:
+            plain = _batches(model, dataset, recipe, scale_range=(1.0, 1.0))
+            run_callbacks.insert(0, PreciseBatchNorm(plain.take(recipe.precise_bn)))
         with contextlib.ExitStack() as stack:
             if chief:
                 events = TensorBoardLog(
@@ -167,23 +171,9 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from step `first` on."""
-    metadata = getattr(model, "metadata", None)
 
     def batches(workers: int, worker: int) -> tf.data.Dataset:
-        return training_batches(
-            dataset,
-            batch_size=recipe.batch_size,
-            crop=recipe.crop,
-            seed=recipe.seed,
-            start_step=first,
-            workers=workers,
-            worker=worker,
-            base_size=recipe.base_size,
-            scale_range=recipe.scale_range,
-            rotate=recipe.rotate,
-            augmentation=recipe.augmentation,
-            mean=metadata.mean if metadata is not None else None,
-        )
+        return _batches(model, dataset, recipe, start_step=first, workers=workers, worker=worker)
 
     with defer_ema_finalize(model), deterministic_gradients():
         model.fit(
@@ -194,6 +184,17 @@ def _fit(
             verbose=0,
             callbacks=callbacks,
         )
+
+
+def _batches(
+    model: keras.Model, dataset: tf.data.Dataset, recipe: Recipe, **changed: Any
+) -> tf.data.Dataset:
+    """The training batches of a recipe, with other arguments of `training_batches` if given."""
+    metadata = getattr(model, "metadata", None)
+    fields = ("batch_size", "crop", "seed", "base_size", "scale_range", "rotate", "augmentation")
+    arguments = {name: getattr(recipe, name) for name in fields}
+    arguments["mean"] = metadata.mean if metadata is not None else None
+    return training_batches(dataset, **{**arguments, **changed})
 
 
 def fit_segments(start: int, steps: int, every: int) -> list[tuple[int, int, int]]:

@@ -14,7 +14,7 @@ from keras_deeplab.training.recipe import CHOICES
 pytestmark = pytest.mark.long
 
 OF_THE_DATA = {"crop", "base_size", "scale_range", "rotate", "augmentation", "seed"}
-OF_THE_LOOP = {"patience"}
+OF_THE_LOOP = {"patience", "precise_bn"}
 
 
 @pytest.fixture(scope="module")
