@@ -29,7 +29,7 @@ def test_images_keep_type_and_range_and_stay_similar(bands, dtype):
     image = np.stack([painted(3, 64, 48)[0][..., 0]] * bands, -1).astype(dtype)
     samples = draw(tf.constant(image), range(40))
     assert all(sample.shape == image.shape and sample.dtype == dtype for sample in samples)
-    assert all(0 <= sample.min() and sample.max() <= 255 for sample in samples)
+    assert all(sample.min() >= 0 and sample.max() <= 255 for sample in samples)
     correlations = [np.corrcoef(sample.ravel(), image.ravel())[0, 1] for sample in samples]
     assert min(correlations) > 0.85
     assert 0 < sum(np.allclose(sample, image, atol=1e-3) for sample in samples) < 12
