@@ -15,7 +15,8 @@ from keras_deeplab.data.source import DataSource
 from keras_deeplab.evaluation.assessment import assess
 from keras_deeplab.evaluation.report.plots import plot_confusion
 from keras_deeplab.prediction.protocols import PROTOCOLS, Protocol
-from keras_deeplab.publishing.cards import record_key, report_name, write_card
+from keras_deeplab.publishing.card_results import record_key, report_name
+from keras_deeplab.publishing.cards import write_card
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.registry import PRECISIONS, RUNTIMES
 from keras_deeplab.zoo.manifest import Entry, Zoo

@@ -12,7 +12,8 @@ from PIL import Image
 
 import keras_deeplab as kd
 from keras_deeplab._internal import resources
-from keras_deeplab.publishing.cards import card_text, record_key
+from keras_deeplab.publishing.card_results import record_key
+from keras_deeplab.publishing.cards import card_text
 
 
 def test_evaluate_names_its_protocol(trained, images, tmp_path):

@@ -15,7 +15,8 @@ import keras_deeplab as kd
 from keras_deeplab._internal.files import file_sha256, write_json
 from keras_deeplab._internal.resources import zoo_dir
 from keras_deeplab.checkpoints.keras_files import save_keras_weights
-from keras_deeplab.publishing.cards import card_text, record_key
+from keras_deeplab.publishing.card_results import record_key
+from keras_deeplab.publishing.cards import card_text
 from keras_deeplab.zoo import manifest
 
 NAME = "r18_dubai"

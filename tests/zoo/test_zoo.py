@@ -14,7 +14,8 @@ import keras_deeplab as kd
 from keras_deeplab._internal import resources
 from keras_deeplab._internal.files import file_sha256
 from keras_deeplab.prediction.protocols import PROTOCOLS, parse_protocol
-from keras_deeplab.publishing.cards import card_text, report_name
+from keras_deeplab.publishing.card_results import report_name
+from keras_deeplab.publishing.cards import card_text
 from keras_deeplab.zoo import manifest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples/dubai"
