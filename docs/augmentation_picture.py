@@ -1,4 +1,4 @@
-"""Draws docs/images/augmentation.jpg: one example, published samples, strong samples.
+"""Draws docs/images/augmentation.jpg: one example, and samples of each augmentation.
 
 Run: python docs/augmentation_picture.py
 """
@@ -29,11 +29,11 @@ def cell(image, label, table):
 
 
 def main():
-    """Two rows of samples, and the picture they come from at the left of both."""
+    """A row of samples for each augmentation, and the picture they come from at the left."""
     table = read_class_table(DUBAI / "classes.json")
     image, label = next(iter(from_folder(DUBAI / "images", DUBAI / "masks", table)))
     rows = []
-    for augmentation in ("published", "strong"):
+    for augmentation in ("published", "strong", "sensor"):
         samples = [
             augment(image, label, [2, seed], crop=256, rotate=False, augmentation=augmentation)
             for seed in range(SAMPLES)
