@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from keras_deeplab._internal.locks import locked_target
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.rasters import without_georeference_warning
@@ -19,12 +20,7 @@ from keras_deeplab.prediction.raster.bands import Band
 from keras_deeplab.prediction.raster.layout import BLOCK, Layout
 from keras_deeplab.prediction.raster.legend import write_class_names, write_qgis_style
 from keras_deeplab.prediction.raster.run_key import Key
-from keras_deeplab.prediction.raster.targets import (
-    locked_target,
-    nodata_pixels_of,
-    publish,
-    write_errors,
-)
+from keras_deeplab.prediction.raster.targets import nodata_pixels_of, publish, write_errors
 
 if typing.TYPE_CHECKING:
     from rasterio.io import DatasetWriter

@@ -10,7 +10,8 @@ from rasters import write_raster
 from toy import start_python, toy_labels, toy_predictor
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.raster.targets import locked_target, nodata_pixels_of
+from keras_deeplab._internal.locks import locked_target
+from keras_deeplab.prediction.raster.targets import nodata_pixels_of
 
 # The command with the toy, which stands still in the second window if told for how long.
 COMMAND = """
