@@ -33,9 +33,9 @@ FINISHED = "finished"  # folder: a map may have the name of a band
 class Maps:
     """Context manager: maps are made of bands, in folders next to the targets.
 
-    `finish` makes them cloud-optimised GeoTIFFs under their names. Without it nothing appears,
-    files that were there before stay, and finished bands are kept for the next run. A target has
-    one writer at a time.
+    `finish` makes them cloud-optimised GeoTIFFs under their names. Without it nothing appears, and
+    files that were there before stay. Finished bands are kept for the next run until the context
+    ends without an error after it. A target has one writer at a time.
 
     Args:
         layout: `Layout`.
@@ -56,7 +56,7 @@ class Maps:
 
     def __exit__(self, *error: typing.Any) -> None:
         with self._stack:
-            if self._finished:
+            if self._finished and error[0] is None:
                 journal.remove(self._layout)
             elif self._begun:
                 journal.keep(self._layout, self._bands)
