@@ -10,7 +10,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from keras_deeplab.data.class_table import IGNORE_INDEX
-from keras_deeplab.prediction.raster.windows import Axis
+from keras_deeplab.prediction.windows import Axis
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.resize import resize_bilinear
 

@@ -107,8 +107,8 @@ def predict_map(
     images: tuple[str, ...], model: str, output: pathlib.Path, options: dict
 ) -> tuple[str, dict]:
     """Writes the georeferenced map of one or several scenes; returns their name and its summary."""
-    from keras_deeplab.prediction.raster.scenes import open_checked, predict_raster
-    from keras_deeplab.prediction.vector.target import check_polygons
+    from keras_deeplab.prediction.raster.opening import open_checked
+    from keras_deeplab.prediction.raster.scenes import predict_raster
 
     if options["dry_run"] or options["retry_failed"]:
         raise click.UsageError("--dry-run and --retry-failed are for a folder: --output maps.")
@@ -116,11 +116,8 @@ def predict_map(
     metadata, form = model_metadata(model), image_format(options)
     maps = (output, options["confidence"], options["probabilities"])
     place = {name: chosen[name] for name in ("nodata", "aoi", "aoi_layer")}
-    with open_checked(
-        scenes, maps, metadata, form, **place
-    ) as scene:  # before the model is compiled
-        if options["vector"]:
-            check_polygons(options["vector"], scene.grid)
+    with open_checked(scenes, maps, metadata, form, vector=options["vector"], **place):
+        pass  # mistakes are known before the model is compiled
     warn_of_other_channels(scenes[0], form.completed(metadata.form), metadata)
     summary = predict_raster(
         compile_chosen(model, options),

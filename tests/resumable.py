@@ -1,7 +1,10 @@
 """Runs of several bands that processes can be killed in, with a network that starts at once."""
 
 import json
+import os
 import pathlib
+import signal
+import time
 
 import numpy as np
 from rasters import write_raster
@@ -60,6 +63,34 @@ def write_model(folder, kernel=9):
 def start_run(folder, **options):
     """A process that predicts the scene of a folder."""
     return start_python(PREDICT, folder, json.dumps({"window": 512, **options}))
+
+
+def stopped_run(folder, count=1, **options):
+    """A run that SIGSTOP has stopped after this number of bands, before it has finished all.
+
+    On a busy machine it may be over before it is looked at: then another one is started. Signals
+    other than SIGKILL reach it after SIGCONT. Workers of a stopped process wait for it.
+    """
+    for _ in range(10):
+        process = start_run(folder, **options)
+        while process.poll() is None and len(records(folder)) < count:
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.send_signal(signal.SIGSTOP)
+            how = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+            ended = os.waitid(os.P_PID, process.pid, how).si_code != os.CLD_STOPPED
+            if not ended and count <= len(records(folder)) < _bands(folder):
+                return process
+            process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    raise AssertionError("All runs ended before they could be stopped.")
+
+
+def _bands(folder):
+    """Number of bands of the run that goes on in a folder."""
+    run = pathlib.Path(folder) / ".map.tif.parts" / "run.json"
+    return json.loads(run.read_text())["key"]["bands"]
 
 
 def finish_run(folder, **options):

@@ -13,6 +13,9 @@ ROOMS = (
     *("prediction", "evaluation", "training", "publishing", "commands", "scripts"),
 )
 
+# Rooms whose own modules are what others use of the folders in them.
+FACADES = ("checkpoints", "data", "evaluation", "training")
+
 
 def modules():
     """Dotted name to path, of every module of package and commands."""
@@ -71,6 +74,30 @@ def test_imports_flow_one_way():
                 assert ROOMS.index(room(other)) <= ROOMS.index(room(name)), f"{name}: {other}"
 
 
+def test_folders_in_a_room_follow_the_table():
+    known, order = modules(), listed_rooms()
+    for name, path in known.items():
+        folder = folder_of(name, path)
+        for other, _ in imported(path, known):
+            if room(other) != room(name) or folder in FACADES:
+                continue
+            used = folder_of(other, known[other])
+            assert order.index(used) <= order.index(folder), f"{name}: {other}"
+
+
+def folder_of(name, path):
+    """Folder of a module in the package: `prediction/raster`."""
+    parts = name.split(".")[1:]
+    return "/".join(parts if path.name == "__init__.py" else parts[:-1])
+
+
+def listed_rooms():
+    """The folders in the table of CONTRIBUTING.md, in its order, after the package itself."""
+    text = (pathlib.Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    return ["", *(row.strip("/") for row in rows)]
+
+
 def test_no_circle():
     known = modules()
     graph = {
@@ -88,10 +115,7 @@ def test_each_room_says_what_it_is_for():
 
 
 def test_contributing_lists_the_rooms():
-    text = (pathlib.Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
-    top_level = [row.strip("/") for row in rows if row.count("/") == 1]
-    assert top_level == list(ROOMS)
+    assert [row for row in listed_rooms() if row and "/" not in row] == list(ROOMS)
 
 
 def test_no_module_bears_the_name_of_a_public_function():

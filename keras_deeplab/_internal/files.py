@@ -72,6 +72,11 @@ def _remove(path: pathlib.Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def parts_folder(target: pathlib.Path) -> pathlib.Path:
+    """Folder next to a file, of what it is made from while it is not complete."""
+    return target.with_name(f".{target.name}.parts")
+
+
 def write_json(path: StrPath, value: Any) -> None:
     """Writes a value as indented JSON with `atomic_write`. NaN is a `ValueError`."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"

@@ -32,7 +32,8 @@ from keras_deeplab.prediction.raster.manifest import (
     Manifest,
     locked_manifest,
 )
-from keras_deeplab.prediction.raster.scenes import complete_form, predict_raster
+from keras_deeplab.prediction.raster.opening import complete_form
+from keras_deeplab.prediction.raster.scenes import predict_raster
 
 Summaries = dict[str, dict[str, typing.Any]]
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab.models.inputs import MIN_SIZE, check_image_size
+from keras_deeplab.prediction.blending import Rows, blended_rows
 from keras_deeplab.prediction.protocols import Protocol
-from keras_deeplab.prediction.raster.blending import Rows, blended_rows
-from keras_deeplab.prediction.raster.windows import Axis
+from keras_deeplab.prediction.windows import Axis
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.resize import resize_bilinear
 

@@ -13,6 +13,8 @@ if typing.TYPE_CHECKING:
     from rasterio.control import GroundControlPoint
     from rasterio.crs import CRS
 
+CELL = 256  # pixels a side at most of a part of a raster whose pixels count the same area
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:

@@ -6,9 +6,7 @@ import typing
 
 import numpy as np
 
-from keras_deeplab.data.files.places import Places
-
-CELL = 256  # pixels a side at most; within a cell every pixel counts the same area
+from keras_deeplab.data.files.places import CELL, Places
 
 
 class ClassAreas:

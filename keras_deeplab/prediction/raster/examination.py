@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.prediction.raster.folder import Examined
+from keras_deeplab.prediction.raster.opening import open_checked
 from keras_deeplab.prediction.raster.run_key import Key, model_key, raster_key
-from keras_deeplab.prediction.raster.scenes import open_checked
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.zoo.metadata import ModelMetadata
 

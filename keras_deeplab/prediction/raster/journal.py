@@ -12,12 +12,13 @@ import uuid
 from collections.abc import Sequence
 
 from keras_deeplab._internal.errors import InputError
-from keras_deeplab._internal.files import atomic_write
+from keras_deeplab._internal.files import atomic_write, parts_folder
+from keras_deeplab._internal.locks import locked_target
 from keras_deeplab.prediction.raster.band_files import BandRecord, read_record
 from keras_deeplab.prediction.raster.bands import Band
-from keras_deeplab.prediction.raster.layout import Layout, parts_folder
+from keras_deeplab.prediction.raster.layout import Layout
 from keras_deeplab.prediction.raster.run_key import Key, changed_fields
-from keras_deeplab.prediction.raster.targets import locked_target, write_errors
+from keras_deeplab.prediction.raster.targets import write_errors
 
 RUN = "run.json"
 SHOWN = 4  # changed fields in a message

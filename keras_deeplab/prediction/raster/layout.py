@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from keras_deeplab._internal.files import parts_folder
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.files.places import Grid
 
@@ -117,8 +118,3 @@ class Layout:
         bands = bands.astype(pixels.dtype)
         bands[:, labels == IGNORE_INDEX] = pixels.nodata
         return bands
-
-
-def parts_folder(target: pathlib.Path) -> pathlib.Path:
-    """Folder next to a file, of what it is made from."""
-    return target.with_name(f".{target.name}.parts")

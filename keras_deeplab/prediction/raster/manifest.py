@@ -12,10 +12,8 @@ import pathlib
 import typing
 from collections.abc import Iterator
 
-import filelock
-
-from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import without_nan
+from keras_deeplab._internal.locks import locked_by
 
 NAME = "manifest.jsonl"
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
@@ -111,15 +109,5 @@ def locked_manifest(folder: pathlib.Path) -> Iterator[Manifest]:
     Raises:
         ValueError: When another process makes maps there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / f".{NAME}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise InputError(f"Another process is writing maps to {folder}.") from None
-    try:
+    with locked_by(folder / f".{NAME}.lock", f"maps to {folder}"):
         yield Manifest(folder)
-    finally:
-        with contextlib.suppress(PermissionError):  # Windows: filelock removes it itself
-            pathlib.Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()

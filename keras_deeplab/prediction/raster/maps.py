@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from keras_deeplab._internal.locks import locked_target
 from keras_deeplab.data.class_table import IGNORE_INDEX
 from keras_deeplab.data.drawing import class_colors
 from keras_deeplab.data.files.rasters import without_georeference_warning
@@ -19,12 +20,7 @@ from keras_deeplab.prediction.raster.bands import Band
 from keras_deeplab.prediction.raster.layout import BLOCK, Layout
 from keras_deeplab.prediction.raster.legend import write_class_names, write_qgis_style
 from keras_deeplab.prediction.raster.run_key import Key
-from keras_deeplab.prediction.raster.targets import (
-    locked_target,
-    nodata_pixels_of,
-    publish,
-    write_errors,
-)
+from keras_deeplab.prediction.raster.targets import nodata_pixels_of, publish, write_errors
 
 if typing.TYPE_CHECKING:
     from rasterio.io import DatasetWriter
@@ -37,9 +33,9 @@ FINISHED = "finished"  # folder: a map may have the name of a band
 class Maps:
     """Context manager: maps are made of bands, in folders next to the targets.
 
-    `finish` makes them cloud-optimised GeoTIFFs under their names. Without it nothing appears,
-    files that were there before stay, and finished bands are kept for the next run. A target has
-    one writer at a time.
+    `finish` makes them cloud-optimised GeoTIFFs under their names. Without it nothing appears, and
+    files that were there before stay. Finished bands are kept for the next run until the context
+    ends without an error after it. A target has one writer at a time.
 
     Args:
         layout: `Layout`.
@@ -60,7 +56,7 @@ class Maps:
 
     def __exit__(self, *error: typing.Any) -> None:
         with self._stack:
-            if self._finished:
+            if self._finished and error[0] is None:
                 journal.remove(self._layout)
             elif self._begun:
                 journal.keep(self._layout, self._bands)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import tqdm
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.processes import sigterm_interrupts
 from keras_deeplab.prediction.raster.band_files import BandRecord
 from keras_deeplab.prediction.raster.bands import Band, runs
@@ -17,6 +18,7 @@ from keras_deeplab.prediction.raster.class_areas import ClassAreas
 from keras_deeplab.prediction.raster.maps import Maps
 from keras_deeplab.prediction.raster.pool import Pool
 from keras_deeplab.prediction.raster.run import Run
+from keras_deeplab.prediction.vector.vectorizing import vectorize
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.threads import processors, told_threads
 
@@ -33,17 +35,21 @@ def check_workers(workers: int, predictor: Predictor) -> int:
     return int(workers)
 
 
-def predict_run(run: Run, *, workers: int, resume: bool, progress: bool) -> tuple[ClassAreas, int]:
-    """Predicts a run and writes its maps.
+def predict_run(
+    run: Run, *, vector: StrPath | None, workers: int, resume: bool, progress: bool
+) -> tuple[ClassAreas, int, dict[str, typing.Any] | None]:
+    """Predicts a run, and writes its maps and polygons.
 
     Args:
         run: `Run`.
+        vector: File of the polygons, or `None`.
         workers: Number of processes; no more than bands are started.
         resume: Whether to continue an interrupted run of the same key.
         progress: Whether to show a progress bar.
 
     Returns:
-        Areas of the classes, and the number of pixels that could not be read.
+        Areas of the classes, the number of pixels that could not be read, and what `vectorize`
+        returns.
     """
     workers = min(workers, len(run.bands))
     threads = told_threads() or max(processors() // workers, 1)
@@ -64,7 +70,13 @@ def predict_run(run: Run, *, workers: int, resume: bool, progress: bool) -> tupl
         for band in run.bands:  # always in this order: sums of floats depend on it
             areas.add_counts(records[band.index].pixels, records[band.index].square_metres)
         maps.finish(areas.pixels, run.tags())
-    return areas, sum(record.bad_pixels for record in records.values())
+        polygons = None
+        if vector is not None:  # until they are written, the next run can continue this one
+            maps_of = run.layout.targets
+            polygons = vectorize(
+                maps_of["classes"], vector, confidence=maps_of.get("confidence"), progress=progress
+            )
+    return areas, sum(record.bad_pixels for record in records.values()), polygons
 
 
 def _computed_here(

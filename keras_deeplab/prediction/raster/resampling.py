@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_deeplab.prediction.raster.blending import Rows
+from keras_deeplab.prediction.blending import Rows
 
 
 def scene_rows(

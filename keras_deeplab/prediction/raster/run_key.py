@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from keras_deeplab import __version__
+from keras_deeplab.data.files.rasters import palette
 from keras_deeplab.runtimes.predictor import Predictor
 from keras_deeplab.runtimes.registry import RUNTIMES, package_version
 
@@ -78,13 +79,37 @@ def model_key(predictor: Predictor) -> Key:
 def raster_key(raster: DatasetReader) -> Key:
     """What identifies a raster: its files, with those that a VRT refers to; else some pixels.
 
-    Pixels are read of rasters without files of their own, such as addresses.
+    Pixels are read of rasters without files of their own, such as addresses. Of `.aux.xml` counts
+    what GDAL tells of the raster: viewers such as QGIS add statistics to it.
     """
     files = sorted(path for path in map(pathlib.Path, raster.files) if path.is_file())
-    key: Key = {"name": raster.name, "files": [file_key(path) for path in files]}
+    key: Key = {
+        "name": raster.name,
+        "gdal": _description(raster),
+        "files": [file_key(path) for path in files if not path.name.endswith(".aux.xml")],
+    }
     if len(files) < len(raster.files) or not files:
         key["pixels"] = _pixels_key(raster)
     return key
+
+
+def _description(raster: DatasetReader) -> Key:
+    """What GDAL tells of the place and the pixels of a raster, wherever it is stored."""
+    gcps, gcps_crs = raster.gcps
+    colors = palette(raster)
+    tags = {name: text for name, text in raster.tags().items() if name[:11] != "STATISTICS_"}
+    description = {
+        **raster.profile,
+        "transform": list(raster.transform),
+        "gcps": [(point.row, point.col, point.x, point.y, point.z) for point in gcps],
+        "gcps_crs": gcps_crs,
+        "nodata": raster.nodatavals,
+        "masks": [[flag.name for flag in flags] for flags in raster.mask_flag_enums],
+        "colors": [color.name for color in raster.colorinterp],
+        "palette_sha256": None if colors is None else hashlib.sha256(colors.tobytes()).hexdigest(),
+        "tags": tags,
+    }
+    return _as_json(description)
 
 
 def file_key(path: pathlib.Path) -> Key:
@@ -107,7 +132,7 @@ def file_key(path: pathlib.Path) -> Key:
 
 
 def _pixels_key(raster: DatasetReader) -> Key:
-    """What GDAL says of a raster, and a hash of a block at its start, centre and end.
+    """A hash of a block at its start, centre and end.
 
     The sizes of the blocks of a TIFF are a fingerprint of its content that costs no reading.
     """
@@ -127,8 +152,6 @@ def _pixels_key(raster: DatasetReader) -> Key:
         except RasterioError as error:  # damaged there: prediction stops, or leaves it out
             pixels.update(type(error).__name__.encode())
     return {
-        "profile": _as_json({**raster.profile, "transform": list(raster.transform)}),
-        "tags": dict(raster.tags()),
         "pixels_sha256": pixels.hexdigest(),
         "block_bytes": [
             raster.get_tag_item(f"BLOCK_SIZE_{index}_0", "TIFF", bidx=1) for index in range(SAMPLES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import math
 import pathlib
 import threading
 import typing
@@ -18,23 +17,16 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab.data.files.images import BEYOND_8_BITS, ImageFormat, is_grey
 from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.places import Grid
-from keras_deeplab.data.files.rasters import UnreadableFileError, clear_error, open_raster
+from keras_deeplab.data.files.rasters import open_raster
 from keras_deeplab.prediction.raster.area import Area
-from keras_deeplab.prediction.raster.boxes import (
-    Box,
-    Part,
-    block_parts,
-    box_of,
-    covered_pixels,
-    overlap,
-    window_of,
-)
+from keras_deeplab.prediction.raster.boxes import Box, Part, covered_pixels, overlap
 from keras_deeplab.prediction.raster.mosaic import PlacedRaster, place_rasters
+from keras_deeplab.prediction.raster.raster_reader import RasterReader
 
 if typing.TYPE_CHECKING:
     from rasterio import DatasetReader
-    from rasterio.windows import Window
 
+GAP = 512  # columns without a pixel to predict that are not read
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -53,7 +45,7 @@ class Scene:
 
     Attributes:
         area: `Area` to predict; `None` for the whole scene.
-        bad_pixels: Pixels that could not be read, as `valid` found them.
+        bad_pixels: Pixels to predict without data that could not be read, as `valid` found them.
     """
 
     def __init__(
@@ -64,20 +56,22 @@ class Scene:
         grid: Grid,
         skip_bad: bool,
     ) -> None:
-        self._rasters = rasters
+        lock = threading.Lock()
+        self._readers = [
+            (RasterReader(raster, form, nodata, skip_bad=skip_bad, lock=lock), top, left)
+            for raster, top, left in rasters
+        ]
         self.form = form
         self.nodata = nodata
         self.grid = grid
         self.area: Area | None = None
         self.bad_pixels = 0
-        self._skip_bad = skip_bad
-        self._lock = threading.Lock()  # GDAL's datasets belong to one thread at a time
         self._full = not skip_bad and len(rasters) == 1 and form.all_valid(rasters[0][0], nodata)
 
     @property
     def rasters(self) -> list[DatasetReader]:
         """The open rasters."""
-        return [raster for raster, _, _ in self._rasters]
+        return [reader.raster for reader, _, _ in self._readers]
 
     @property
     def files(self) -> set[pathlib.Path]:
@@ -98,36 +92,31 @@ class Scene:
     def valid(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
         """Where there is data to predict, `(height, width)` bool, in a part of whole pixels.
 
-        Nothing is read to the left and right of the area.
+        Nothing is read to the left and right of the area, and in wide gaps of it.
         """
-        if self.area is None:
-            return self._known(top, left, size)
-        inside = self.area.inside(top, left, size)
-        columns = np.flatnonzero(inside.any(axis=0))
-        if len(columns):
-            first, last = int(columns[0]), int(columns[-1]) + 1
-            inside[:, first:last] &= self._known(top, left + first, (size[0], last - first))
-        return inside
-
-    def _known(self, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
-        """Where there is data, in the area or not."""
-        if self._full:
-            return np.ones(size, bool)
-        box = Box(top, top + size[0], left, left + size[1])
-        bad: list[int] = []
-        _, valid = self.read(box, size, bad)
-        self.bad_pixels += sum(bad)
-        return valid
+        wanted = np.ones(size, bool) if self.area is None else self.area.inside(top, left, size)
+        columns = np.flatnonzero(wanted.any(axis=0))
+        if self._full or not len(columns):
+            return wanted
+        for span in np.split(columns, np.flatnonzero(np.diff(columns) > GAP) + 1):
+            first, last = int(span[0]), int(span[-1]) + 1
+            part, box = wanted[:, first:last], Box(top, top + size[0], left + first, left + last)
+            bad = np.zeros(part.shape, bool)
+            _, known = self.read(box, part.shape, bad)
+            self.bad_pixels += int((part & bad & ~known).sum())
+            part &= known
+        return wanted
 
     def read(
-        self, box: Box, size: tuple[int, int], bad: list[int] | None = None
+        self, box: Box, size: tuple[int, int], bad: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Reads a part, averaged or interpolated to a size.
 
         Args:
             box: The part, within the scene.
             size: `(height, width)` in pixels of the image.
-            bad: List that gets the number of pixels of each part that cannot be read.
+            bad: Bool array of this size, set where a raster cannot be read; `None`, or for a part
+                of whole pixels that are those of the image.
 
         Returns:
             `(height, width, channels)` uint8 or float32 0..255, 0 where there is no data; and
@@ -138,8 +127,8 @@ class Scene:
         """
         image = np.zeros((*size, self.form.channels), self.form.dtype)
         valid = np.zeros(size, bool)
-        for raster, top, left in self._rasters:
-            part = overlap(box, raster, top, left)
+        for reader, top, left in self._readers:
+            part = overlap(box, reader.raster, top, left)
             if part is None or valid.all():
                 continue
             inside, window = part
@@ -147,69 +136,12 @@ class Scene:
             if rows.start == rows.stop or columns.start == columns.stop:
                 continue
             part_size = (rows.stop - rows.start, columns.stop - columns.start)
-            found, known = self._read_raster(raster, window, part_size, bad)
+            part_bad = None if bad is None else bad[rows, columns]
+            found, known = reader.read(window, part_size, part_bad)
             new = known & ~valid[rows, columns]
             np.copyto(image[rows, columns], found, where=new[..., np.newaxis])
             valid[rows, columns] |= known
         return image, valid
-
-    def _read_raster(
-        self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a window of one raster; block by block where something cannot be read.
-
-        So what has no data is the same, whatever window it is read with.
-        """
-        import rasterio
-
-        whole = size == (window.height, window.width)
-        try:
-            with self._lock:
-                image, valid = self.form.read_open(
-                    raster, window, size=None if whole else size, nodata=self.nodata
-                )
-            return image, np.ones(size, bool) if valid is None else valid
-        except rasterio.errors.RasterioError as error:
-            clear_error(raster)
-            if not self._skip_bad:
-                raise UnreadableFileError(
-                    raster.name,
-                    f"cannot be read at row {window.row_off:.0f}, column {window.col_off:.0f} "
-                    f"({error.__cause__ or error}); --on-bad-block nodata leaves such parts out",
-                ) from error
-        if not whole:
-            return self._nearest(raster, window, size, bad)
-        image, valid = np.zeros((*size, self.form.channels), self.form.dtype), np.zeros(size, bool)
-        whole_box = box_of(window)
-        parts = block_parts(whole_box, raster.block_shapes[0])
-        if len(parts) == 1:
-            if bad is not None:
-                bad.append(size[0] * size[1])
-            return image, valid
-        for part in parts:
-            target = covered_pixels(part, whole_box, size)
-            image[target], valid[target] = self._read_raster(
-                raster, window_of(part), valid[target].shape, bad
-            )
-        return image, valid
-
-    def _nearest(
-        self, raster: DatasetReader, window: Window, size: tuple[int, int], bad: list[int] | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest pixels of a window that has damaged blocks.
-
-        GDAL's resampling reads beyond the window, so all that is next to such a block would fail.
-        """
-        top, left = math.floor(window.row_off), math.floor(window.col_off)
-        bottom = min(math.ceil(window.row_off + window.height), raster.height)
-        right = min(math.ceil(window.col_off + window.width), raster.width)
-        image, valid = self._read_raster(
-            raster, window_of(Box(top, bottom, left, right)), (bottom - top, right - left), bad
-        )
-        rows = window.row_off - top + (np.arange(size[0]) + 0.5) * (window.height / size[0])
-        columns = window.col_off - left + (np.arange(size[1]) + 0.5) * (window.width / size[1])
-        nearest = np.ix_(rows.astype(int), columns.astype(int))
-        return image[nearest], valid[nearest]
 
 
 @contextlib.contextmanager

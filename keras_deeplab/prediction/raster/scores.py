@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from keras_deeplab.models.inputs import MIN_SIZE
+from keras_deeplab.prediction.blending import Rows, blended_rows, window_rows
 from keras_deeplab.prediction.raster.background import in_background
-from keras_deeplab.prediction.raster.blending import Rows, blended_rows, window_rows
 from keras_deeplab.prediction.raster.boxes import Box
 from keras_deeplab.prediction.raster.resampling import positions, scene_rows
 from keras_deeplab.prediction.raster.scene import Scene
-from keras_deeplab.prediction.raster.windows import Axis
+from keras_deeplab.prediction.windows import Axis
 
 MEMORY = 700e6  # bytes of scores on their way; a part of the scene is as wide as they allow
 ALIGNMENT = 512  # columns; parts begin with a block of the map

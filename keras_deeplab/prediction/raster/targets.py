@@ -1,4 +1,4 @@
-"""Where maps are written: one process at a time, and a whole file or none."""
+"""Where maps are written: names, errors, completeness, and their place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-import filelock
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
@@ -22,27 +21,6 @@ def check_map_name(path: StrPath) -> None:
     """Raises a `ValueError` for a name that is not that of a GeoTIFF."""
     if pathlib.Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{path}: maps are written as GeoTIFF: choose a name that ends in .tif.")
-
-
-@contextlib.contextmanager
-def locked_target(target: pathlib.Path) -> Iterator[None]:
-    """Context manager: a file is written by this process alone; a killed one frees it.
-
-    Raises:
-        ValueError: When another process writes the file.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise InputError(f"Another process is writing {target}.") from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(PermissionError):  # Windows: filelock removes it itself
-            pathlib.Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 @contextlib.contextmanager

@@ -59,8 +59,8 @@ def main() -> None:
 
 
 def _work(parent: Parent, job: Message) -> None:
+    from keras_deeplab.prediction.raster.opening import open_run
     from keras_deeplab.prediction.raster.run import RunOptions
-    from keras_deeplab.prediction.raster.scenes import open_run
     from keras_deeplab.runtimes.compiling import compile_for_inference
 
     logging.getLogger("keras_deeplab").setLevel(logging.ERROR)  # the parent has warned

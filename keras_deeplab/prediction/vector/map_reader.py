@@ -12,9 +12,8 @@ import numpy as np
 
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
-from keras_deeplab.data.files.places import grid_of, places_of
+from keras_deeplab.data.files.places import CELL, grid_of, places_of
 from keras_deeplab.data.files.rasters import open_raster, valid_pixels
-from keras_deeplab.prediction.raster.class_areas import CELL
 from keras_deeplab.prediction.vector.class_names import MapClass, choose_classes, read_classes
 from keras_deeplab.prediction.vector.corners import UNWANTED
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from keras_deeplab._internal.errors import InputError
-from keras_deeplab._internal.files import StrPath
+from keras_deeplab._internal.files import StrPath, parts_folder
+from keras_deeplab._internal.locks import locked_target
 from keras_deeplab.data.files.places import Grid, apply_transform, places_of
-from keras_deeplab.prediction.raster.targets import locked_target
 from keras_deeplab.prediction.vector.class_names import MapClass, listed_classes
 from keras_deeplab.prediction.vector.parts import AREA, CONFIDENCE, KNOWN, PIXELS, Parts
 from keras_deeplab.prediction.vector.style import add_geopackage_style, write_style
@@ -209,7 +209,7 @@ class _Guarded:
 @contextlib.contextmanager
 def _new_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Context manager: an empty folder next to a file; what a killed process left is removed."""
-    folder = path.with_name(f".{path.name}.parts")
+    folder = parts_folder(path)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:

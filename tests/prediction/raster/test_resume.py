@@ -19,6 +19,7 @@ from resumable import (
     outputs,
     records,
     start_run,
+    stopped_run,
     write_model,
     write_scene,
 )
@@ -254,7 +255,7 @@ def kill_at_random(folder, seconds, rng, **options):
     process = start_run(folder, **options)
     time.sleep(rng.uniform(0, seconds))
     process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode == 0
 
@@ -271,14 +272,11 @@ def prepared(tmp_path_factory):
 def test_a_killed_process(prepared):
     result, _ = finish_run(prepared)
     expected = outputs(prepared)
-    (prepared / "map.tif").write_bytes(b"old")
     for count in (1, 3):
-        process = start_run(prepared)
-        while len(records(prepared)) < count:
-            assert process.poll() is None
-            time.sleep(0.002)
+        process = stopped_run(prepared, count)
+        (prepared / "map.tif").write_bytes(b"old")
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         before = records(prepared)
         assert (prepared / "map.tif").read_bytes() == b"old"
     again, said = finish_run(prepared)
@@ -311,12 +309,10 @@ def test_fifty_random_kills(tmp_path, workers):
 def test_sigterm_ends_like_ctrl_c(prepared):
     for number in (signal.SIGTERM, signal.SIGINT):
         shutil.rmtree(prepared / ".map.tif.parts", ignore_errors=True)
-        process = start_run(prepared)
-        while not records(prepared):
-            assert process.poll() is None
-            time.sleep(0.002)
+        process = stopped_run(prepared)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        process.send_signal(signal.SIGCONT)
+        _, said = process.communicate(timeout=300)
         assert process.returncode != 0 and "bands are finished and kept in" in said
         left = {path.suffix for path in (prepared / ".map.tif.parts").iterdir()}
         assert left == {".json", ".tif"} and records(prepared)

@@ -98,6 +98,35 @@ def test_a_file_behind_a_vrt(scene, tmp_path):
     assert "modified_ns" in change
 
 
+# What GDAL writes next to a raster when QGIS or `gdalinfo -stats` looks at it.
+STATISTICS = """<PAMDataset>
+  <PAMRasterBand band="1">
+    <Histograms><HistItem><HistMin>-0.5</HistMin><HistMax>255.5</HistMax><BucketCount>2</BucketCount>
+      <HistCounts>61000|59000</HistCounts></HistItem></Histograms>
+    <Metadata>
+      <MDI key="STATISTICS_MINIMUM">1</MDI>
+      <MDI key="STATISTICS_MEAN">127.25914166667</MDI>
+    </Metadata>
+  </PAMRasterBand>
+</PAMDataset>
+"""
+
+
+def test_statistics_of_a_viewer_do_not_count(scene):
+    """But what else that file may say."""
+    before, sidecar = key_of(scene), scene.with_name("scene.tif.aux.xml")
+    sidecar.write_text(STATISTICS)
+    with rasterio.open(scene) as raster:
+        assert raster.tags(1)["STATISTICS_MINIMUM"] == "1" and str(sidecar) in raster.files
+    assert changes(before, key_of(scene)) == []
+    for old, new, change in (
+        ("<PAMDataset>", "<PAMDataset><SRS>EPSG:32641</SRS>", "crs (EPSG:32640 -> EPSG:32641)"),
+        ("<Metadata>", "<NoDataValue>7</NoDataValue><Metadata>", "nodata ("),
+    ):
+        sidecar.write_text(STATISTICS.replace(old, new))
+        assert f"input.0.gdal.{change}" in " ".join(changes(before, key_of(scene)))
+
+
 SERVER = """
 import pathlib, sys
 from servers import RangeHandler, Server, running

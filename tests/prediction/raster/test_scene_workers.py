@@ -1,9 +1,11 @@
 """Several processes predict one scene: the same bytes, and no process survives another's end."""
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import time
@@ -17,6 +19,7 @@ from resumable import (
     outputs,
     records,
     start_run,
+    stopped_run,
     write_model,
     write_scene,
 )
@@ -59,10 +62,10 @@ def workers_of(process):
     return found
 
 
-def wait_until(condition, process=None):
-    end = time.monotonic() + 120
+def wait_until(condition):
+    end = time.monotonic() + 300
     while not condition():
-        assert time.monotonic() < end and (process is None or process.poll() is None)
+        assert time.monotonic() < end
         time.sleep(0.005)
 
 
@@ -90,13 +93,24 @@ def test_the_command(prepared, tmp_path):
 
 
 def stopped_workers(folder, count=2):
-    """A run whose workers are stopped by SIGSTOP before their first band, and their numbers."""
-    process = start_run(folder, workers=count)
-    wait_until(lambda: len(workers_of(process)) == count, process)
-    workers = workers_of(process)
-    for pid in workers.values():
-        os.kill(pid, signal.SIGSTOP)
-    return process, workers
+    """A run whose workers are stopped by SIGSTOP before they finish a band, and their numbers.
+
+    On a busy machine it may have come further before it is looked at: then it begins again.
+    """
+    for _ in range(10):
+        process, workers = start_run(folder, workers=count), {}
+        while process.poll() is None and len(workers) < count:
+            time.sleep(0.005)
+            workers = workers_of(process)
+        for pid in workers.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        if process.poll() is None and len(workers) == count and not records(folder):
+            return process, workers
+        process.kill()
+        process.communicate()
+        shutil.rmtree(folder / ".map.tif.parts", ignore_errors=True)
+    raise AssertionError("The workers could not be stopped before their first band.")
 
 
 def test_the_bands_of_a_dead_worker_go_to_another(prepared):
@@ -104,22 +118,24 @@ def test_the_bands_of_a_dead_worker_go_to_another(prepared):
     process, workers = stopped_workers(folder)
     os.kill(workers[0], signal.SIGKILL)
     os.kill(workers[1], signal.SIGCONT)
-    said, errors = process.communicate(timeout=120)
+    said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "Worker 0 ended with signal SIGKILL before its first rows of" in errors
+    assert re.search("Worker 0 ended with signal SIGKILL (in|before its first) rows ", errors)
     assert json.loads(said) == result and outputs(folder) == expected and not hidden(folder)
 
 
 def test_the_last_worker_is_reported_with_its_band(prepared):
     folder, result, expected = prepared
-    process = start_run(folder, workers=2)
-    wait_until(lambda: records(folder), process)
+    process = stopped_run(folder, workers=2)
     for pid in workers_of(process).values():
         os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=300)
     last = errors.splitlines()[-1]
     assert process.returncode == 1 and last.startswith("ChildProcessError: All 2 workers ended")
-    assert "with signal SIGKILL in rows " in last and f"of {folder}/scene.tif" in last
+    # "before its first rows": it was still starting when the other one had finished a band.
+    assert re.search("with signal SIGKILL (in|before its first) rows ", last)
+    assert f"of {folder}/scene.tif" in last
     assert "bands are finished and kept in" in errors
     assert finish_run(folder, workers=2)[0] == result and outputs(folder) == expected
 
@@ -127,11 +143,11 @@ def test_the_last_worker_is_reported_with_its_band(prepared):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_ends_all(prepared, number):
     folder, _, _ = prepared
-    process = start_run(folder, workers=2)
-    wait_until(lambda: records(folder), process)
+    process = stopped_run(folder, workers=2)
     workers = workers_of(process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode != 0
     assert ("bands are finished and kept in" in errors) == (number != signal.SIGKILL)
     wait_until(lambda: not any(map(alive, workers.values())))
@@ -145,7 +161,7 @@ def test_an_error_of_a_worker_is_that_of_the_run(prepared, tmp_path):
     content = (tmp_path / "scene.tif").read_bytes()
     (tmp_path / "scene.tif").write_bytes(content[: len(content) // 3])  # the lower rows are missing
     process = start_run(tmp_path, workers=2)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "UnreadableFileError" in errors.splitlines()[-1] and "at row" in errors.splitlines()[-1]
 

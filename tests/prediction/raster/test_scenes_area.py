@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 
 import numpy as np
 import pyogrio
@@ -11,7 +12,7 @@ import shapely
 from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasters import PLACE, damage_block, write_raster
-from resumable import finish_run, write_model, write_scene
+from resumable import finish_run, stopped_run, write_model, write_scene
 from scipy.ndimage import uniform_filter
 from shapely.geometry import box
 from toy import toy_labels, toy_predictor
@@ -165,6 +166,34 @@ def test_pixels_without_data_are_counted_inside_only(folder, tmp_path, inside):
     assert result["outside_pixels"] == (~inside).sum()
 
 
+def test_damage_counts_inside_only_and_is_not_met_between(tmp_path):
+    """Two squares in the same rows, one with a damaged block, another block between them."""
+    image = np.random.default_rng(0).integers(1, 255, (192, 2_048, 3)).astype("uint8")
+    options = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    write_raster(tmp_path / "scene.tif", image, nodata=0, **options)
+    for column in (1, 15):
+        damage_block(tmp_path / "scene.tif", column, 1)
+    squares = [box(10, 10, 100, 100), box(1_800, 30, 1_850, 150)]  # in pixels
+    for name, shapes in (("both.gpkg", squares), ("right.gpkg", [box(800, 5, 820, 9), squares[1]])):
+        shapes = shapely.transform(shapes, lambda xy: xy * (0.5, -0.5) + (300_000, 2_800_000))
+        pyogrio.raw.write(
+            *(tmp_path / name, shapely.to_wkb(shapes), [], []),
+            crs=PLACE["crs"],
+            geometry_type="Polygon",
+        )
+    predictor = toy_predictor()
+    ((labels,), _, result) = predict(
+        *(tmp_path, "map.tif"),
+        predictor=predictor,
+        aoi=tmp_path / "both.gpkg",
+        on_bad_block="nodata",
+    )
+    assert result["bad_pixels"] == result["nodata_pixels"] == 36 * 36
+    assert (labels != 255).sum() == 90 * 90 + 50 * 120 - 36 * 36
+    _, _, result = predict(tmp_path, "map.tif", predictor=predictor, aoi=tmp_path / "right.gpkg")
+    assert result["bad_pixels"] == result["nodata_pixels"] == 0
+
+
 @pytest.mark.parametrize("crop", [False, True])
 def test_ground_control_points_and_rotation(folder, tmp_path, inside, crop):
     points = [
@@ -238,7 +267,7 @@ def test_an_interrupted_run_is_continued(folder, tmp_path, crop, monkeypatch, ca
     assert "area_sha256" in caplog.text
 
 
-def test_workers_have_the_same_area(tmp_path):
+def test_killed_workers_go_on_within_the_area(tmp_path):
     """Bands of one process and of two give the same map of three squares, far from each other."""
     write_scene(tmp_path, width=80)
     write_model(tmp_path)
@@ -258,7 +287,16 @@ def test_workers_have_the_same_area(tmp_path):
     with rasterio.open(tmp_path / "map.tif") as written:
         expected = written.read(1)
     assert expected.shape[1] == 41 and (expected != 255).sum() > 5_000
-    result, _ = finish_run(tmp_path, workers=2, **options)
+    options |= {"vector": str(tmp_path / "map.gpkg"), "workers": 2}
+    process = stopped_run(tmp_path, **options)
+    process.kill()
+    process.communicate()
+    result, said = finish_run(tmp_path, **options)
+    assert re.search(r"map\.tif: \d of \d bands are finished", said)
+    assert result["polygons"].pop("left_out") == 0
+    polygons = pyogrio.raw.read(tmp_path / "map.gpkg", layer="map", columns=["pixels"])[3][0]
+    assert len(polygons) == result.pop("polygons")["polygons"]
+    assert polygons.sum() == (expected != 255).sum()  # no class is the background
     with rasterio.open(tmp_path / "map.tif") as written:
         np.testing.assert_array_equal(written.read(1), expected)
     assert {**result, "seconds": None} == {**found, "seconds": None}

@@ -15,7 +15,7 @@ from keras_deeplab.data.files.rasters import without_georeference_warning
 from keras_deeplab.prediction.raster import scores as scores_module
 from keras_deeplab.prediction.raster.scene import open_scene
 from keras_deeplab.prediction.raster.scores import plan_windows, scene_scores
-from keras_deeplab.prediction.raster.windows import Axis
+from keras_deeplab.prediction.windows import Axis
 
 FLOAT = ImageFormat((1,), (0.0, 255.0))  # stored values are those of the image
 rng = np.random.default_rng(0)

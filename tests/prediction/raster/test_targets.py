@@ -10,9 +10,11 @@ from rasters import write_raster
 from toy import start_python, toy_labels, toy_predictor
 
 import keras_deeplab as kd
-from keras_deeplab.prediction.raster.targets import locked_target, nodata_pixels_of
+from keras_deeplab._internal.locks import locked_target
+from keras_deeplab.prediction.raster.targets import nodata_pixels_of
 
-# The command with the toy, which stands still in the second window if told for how long.
+# The command with the toy. With a first argument it makes this file in the second window, and
+# stands still while it exists, ten minutes at most.
 COMMAND = """
 import pathlib, sys, time
 from toy import toy_command
@@ -20,11 +22,14 @@ from toy import toy_command
 windows = []
 def model(images):
     windows.append(1)
-    if len(windows) == 2 and sys.argv[2] != "0":
-        pathlib.Path(sys.argv[1]).touch()
-        time.sleep(int(sys.argv[2]))
+    if len(windows) == 2 and sys.argv[1]:
+        started = pathlib.Path(sys.argv[1])
+        started.touch()
+        end = time.monotonic() + 600
+        while started.exists() and time.monotonic() < end:
+            time.sleep(0.02)
     return images
-toy_command(sys.argv[3:], model)
+toy_command(sys.argv[2:], model)
 """
 
 
@@ -37,15 +42,15 @@ def scene(tmp_path):
     return tmp_path, image
 
 
-def command(folder, pause=0):
+def command(folder, started=""):
     return start_python(
-        *(COMMAND, folder / "started", pause, "predict", folder / "scene.tif", "--model", "toy"),
+        *(COMMAND, started, "predict", folder / "scene.tif", "--model", "toy"),
         *("--output", folder / "map.tif", "--confidence", folder / "new.tif"),
     )
 
 
 def wait_for(path, process):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not path.exists():
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.02)
@@ -57,7 +62,7 @@ def names(folder):
 
 def test_a_killed_run_leaves_the_old_map_and_the_next_one_cleans_up(scene):
     folder, image = scene
-    process = command(folder, pause=60)
+    process = command(folder, folder / "started")
     wait_for(folder / "started", process)
     with pytest.raises(ValueError, match=r"Another process is writing .*map\.tif\."):
         kd.predict_raster(toy_predictor(), folder / "scene.tif", folder / "map.tif")
@@ -76,7 +81,7 @@ def test_a_killed_run_leaves_the_old_map_and_the_next_one_cleans_up(scene):
         *(".map.tif.parts", ".new.tif.parts")
     ]
     ended = command(folder)
-    _, said = ended.communicate(timeout=60)
+    _, said = ended.communicate(timeout=300)
     assert ended.returncode == 0, said
     (folder / "started").unlink()
     assert names(folder) == ["map.qml", "map.tif", "map.tif.aux.xml", "new.tif", "scene.tif"]
@@ -86,17 +91,20 @@ def test_a_killed_run_leaves_the_old_map_and_the_next_one_cleans_up(scene):
 
 def test_ctrl_c(scene):
     folder, _ = scene
-    process = command(folder, pause=5)  # the window is finished after the signal
+    process = command(folder, folder / "started")
     wait_for(folder / "started", process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=90)
+    (folder / "started").unlink()  # the window is finished after the signal
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130 and "Traceback" not in said, said
     assert (folder / "map.tif").read_bytes() == b"old"
-    assert names(folder) == ["map.tif", "scene.tif", "started"]
+    assert names(folder) == ["map.tif", "scene.tif"]
 
 
+# Else Python would cut off what it caches of modules, and every later process fails to import them.
+NO_CACHE = "import resource, sys; sys.dont_write_bytecode = True\n"
 FULL_DISK = """
-import pathlib, resource, signal, sys
+import pathlib, signal
 import keras_deeplab as kd
 from toy import toy_predictor
 
@@ -121,8 +129,8 @@ def test_a_full_disk_at_any_moment_is_an_error(scene):
     limits = [0, 300, *range(10_000, size, size // 12), size - 1_000, size - 1, size + 5_000]
     for limit in limits:
         (folder / f"{limit}.tif").write_bytes(b"old")
-    process = start_python(FULL_DISK, folder, *limits)
-    said, errors = process.communicate(timeout=120)
+    process = start_python(NO_CACHE + FULL_DISK, folder, *limits)
+    said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     lines = said.splitlines()
     assert len(lines) == len(limits)
@@ -140,12 +148,12 @@ def test_a_full_disk_at_any_moment_is_an_error(scene):
 
 def test_a_full_disk_in_the_command(scene):
     folder, _ = scene
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, 2**15))\n"
+    limit = NO_CACHE + "resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, 2**15))\n"
     ended = start_python(
-        *(limit + COMMAND, "", 0, "predict", folder / "scene.tif", "--model", "toy"),
+        *(limit + COMMAND, "", "predict", folder / "scene.tif", "--model", "toy"),
         *("--output", folder / "map.tif"),
     )
-    _, said = ended.communicate(timeout=60)
+    _, said = ended.communicate(timeout=300)
     assert ended.returncode == 1 and "Traceback" not in said
     assert "map.tif cannot be written" in said.splitlines()[-1]
     assert (folder / "map.tif").read_bytes() == b"old"

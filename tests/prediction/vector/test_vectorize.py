@@ -339,6 +339,8 @@ def interrupt(*arguments):
 
 FULL_DISK = """
 import pathlib, resource, signal, sys
+
+sys.dont_write_bytecode = True  # else Python would cut off what it caches of modules
 import keras_deeplab as kd
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

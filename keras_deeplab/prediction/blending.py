@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from keras_deeplab.prediction.raster.windows import Axis
+from keras_deeplab.prediction.windows import Axis
 
 Rows = tuple[int, np.ndarray]  # first row, scores (rows, columns, classes) float32
 Scores = Callable[[int, int], np.ndarray | None]  # of a window, by its indices; None: nothing there
