@@ -21,7 +21,7 @@ from keras_deeplab.data.files.labelled_scenes import LabelledScenes
 from keras_deeplab.data.files.places import apply_transform
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
 from keras_deeplab.data.files.rasters import UnreadableFileError
-from keras_deeplab.data.files.scenes import Scene, open_scenes, scene_files, tolerance_of
+from keras_deeplab.data.files.scenes import Scene, open_scenes, region_of, scene_files
 from keras_deeplab.data.files.validation import TRAIN, ValidationGround, ValidationPlace
 from keras_deeplab.data.files.windows import GridWindows, RandomWindows
 
@@ -128,7 +128,8 @@ def from_rasters(
 
 def default_classes(scenes: Sequence[Scene], polygons: PolygonLabels) -> ClassTable:
     """Class 0 is `background`, the values of the class field follow in sorted order."""
-    return polygons.default_classes(scenes[0].grid.crs, tolerance_of(scenes))
+    crs = scenes[0].grid.crs
+    return polygons.default_classes(region_of([s for s in scenes if s.grid.crs == crs]))
 
 
 def label_scenes(
@@ -198,10 +199,10 @@ def burnt_labels(
     providers: dict[int, BurntLabels] = {}
     used: set[int] = set()
     total, without = 0, []
-    for crs, numbers in by_crs.items():
-        tolerance = tolerance_of([scenes[number] for number in numbers])
-        found, texts = polygons.read(crs, tolerance, classes)
-        area = polygons.read_area(crs, tolerance)
+    for numbers in by_crs.values():
+        region = region_of([scenes[number] for number in numbers])
+        found, texts = polygons.read(region, classes)
+        area = polygons.read_area(region)
         indices, total = polygons.indices(texts, classes), len(texts)
         values = np.array([indices[text] for text in texts], np.uint8)
         for number in numbers:
