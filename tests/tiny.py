@@ -42,11 +42,25 @@ def with_statistics(model, prefix=""):
 
 
 @contextlib.contextmanager
-def tiny_networks():
+def tiny_networks(dropout=0.5):
     """Within it every variant is the tiny network."""
 
-    def build(variant, num_classes, *, input_shape=(None, None, 3), aux_head=False, **options):
-        return tiny_model(num_classes, channels=input_shape[2], aux_head=aux_head)
+    def build(
+        variant,
+        num_classes,
+        *,
+        input_shape=(None, None, 3),
+        aux_head=False,
+        sync_batch_norm=False,
+        **options,
+    ):
+        return tiny_model(
+            num_classes,
+            dropout,
+            channels=input_shape[2],
+            aux_head=aux_head,
+            sync_batch_norm=sync_batch_norm,
+        )
 
     with mock.patch.object(deeplab, "_build", build):
         yield

@@ -18,21 +18,17 @@ from keras_deeplab.data.files.bad_files import BadFiles
 from keras_deeplab.data.files.folder import open_counted_pairs, open_pairs
 from keras_deeplab.data.files.ground import Ground, describe_ground
 from keras_deeplab.data.files.images import ImageFormat
-from keras_deeplab.data.files.labelled_scenes import LabelledScenes
 from keras_deeplab.data.files.mask_values import MaskValues, mask_values, named_classes
 from keras_deeplab.data.files.pairs import pairs_of_csv, pairs_of_folders
-from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
-from keras_deeplab.data.files.scenes import NEAR, Scene, open_scenes, scene_files
+from keras_deeplab.data.files.polygon_scenes import PolygonScenes
+from keras_deeplab.data.files.scenes import Scene
 from keras_deeplab.data.files.validation import ValidationGround, ValidationPlace
-from keras_deeplab.data.files.vectors import default_classes, label_scenes
-from keras_deeplab.data.files.windows import GridWindows, RandomWindows
+from keras_deeplab.data.files.windows import RandomWindows
 from keras_deeplab.data.summary import LabelCounts
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
-
-GRID = GridWindows()  # in which scenes are validated and evaluated
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -116,11 +112,9 @@ class DataSource:
         Args:
             metres: Metres per pixel; `None` where unknown, which changes nothing.
         """
-        if self.labels is None or self.resolution is not None or metres is None:
+        if self._scenes is None or self.resolution is not None or metres is None:
             return self
-        known = [places_of(scene.grid) for scene in self._all_scenes]
-        ratios = [places.resolution_m / metres for places in known if places is not None]
-        if all(1 / NEAR <= ratio <= NEAR for ratio in ratios):
+        if self._scenes.are_near(metres):
             return self
         logger.warning("The scenes are read at %.3g m per pixel, as those of the training.", metres)
         return dataclasses.replace(self, resolution=metres)
@@ -136,9 +130,9 @@ class DataSource:
             place: The ground for validation.
             classes: `ClassTable` of the labels.
         """
-        if self.labels is None:
+        if self._scenes is None:
             raise InputError("Validation by place needs scenes with polygons as labels.")
-        ground = place.find(self._all_scenes, lambda: self._labelled_scenes(classes).cells)
+        ground = self._scenes.validation_ground(place, classes)
         return {
             subset: dataclasses.replace(self, validation=ground, subset=subset)
             for subset in ("train", "val")
@@ -151,8 +145,8 @@ class DataSource:
 
     def default_classes(self) -> ClassTable | None:
         """Classes that polygons, annotations or `mask_values` name; `None` for other masks."""
-        if self.labels is not None:
-            return default_classes(self._all_scenes, self.labels)
+        if self._scenes is not None:
+            return self._scenes.default_classes()
         if self._annotated is not None:
             return self._annotated.default_classes()
         return ClassTable(named_classes(self.mask_values)) if self.mask_values else None
@@ -172,8 +166,8 @@ class DataSource:
             ValueError: When a prepared dataset is not there; and what `data.from_folder` and
                 `data.from_rasters` raise.
         """
-        if self.labels is not None:
-            return self._labelled_scenes(classes, bad_files).dataset(GRID)
+        if self._scenes is not None:
+            return self._scenes.open(classes, bad_files=bad_files)
         if self._annotated is not None:
             return self._annotated.open(classes, self.form, bad_files=bad_files)
         if self.dataset is None:
@@ -216,13 +210,8 @@ class DataSource:
         """
         if self.dataset is not None:
             return self.open(classes, bad_files=bad_files), None
-        if self.labels is not None:
-            labelled = self._labelled_scenes(classes, bad_files)
-            if windows is None:
-                return labelled.dataset(GRID), labelled.counts
-            if self.validation is not None and self.subset == "train":
-                self.validation.place.check_windows(windows.size)
-            return labelled.dataset(windows, kept=False), labelled.counts
+        if self._scenes is not None:
+            return self._scenes.open_counted(classes, bad_files=bad_files, windows=windows)
         if self._annotated is not None:
             return self._annotated.open_counted(classes, self.form, bad_files=bad_files)
         return open_counted_pairs(
@@ -237,11 +226,8 @@ class DataSource:
         """Paths of the images and labels, or of the records of a prepared dataset."""
         if self.dataset is not None:
             return [str(path) for path in self._builder().info.splits[self.subset].filepaths]
-        if self.labels is not None:
-            files = [*scene_files(self.images), *self.labels.files()]
-            if self.validation is not None and self.validation.place.area is not None:
-                files.append(str(self.validation.place.area))
-            return files
+        if self._scenes is not None:
+            return self._scenes.files()
         return list(dict.fromkeys(path for pair in self._file_pairs for path in pair))
 
     def names(self, classes: ClassTable) -> Iterator[str]:
@@ -249,8 +235,8 @@ class DataSource:
 
         It is the path below all images' common folder, the tile, or scene, row and column.
         """
-        if self.labels is not None:
-            return self._labelled_scenes(classes).names(GRID)
+        if self._scenes is not None:
+            return self._scenes.names(classes)
         if self.dataset is not None:
             return registry.tile_names(self._builder(), self.subset)
         images = [image for image, _ in self._file_pairs]
@@ -259,10 +245,7 @@ class DataSource:
 
     def validation_scenes(self) -> list[tuple[Scene, ValidationGround]]:
         """The scenes with validation ground or near it; none without `validation`."""
-        if self.validation is None:
-            return []
-        scenes = self._all_scenes
-        return [(s, self.validation) for s in scenes if len(self.validation.polygons(s))]
+        return [] if self._scenes is None else self._scenes.with_validation()
 
     def ground(self) -> Ground:
         """Meaning of the channels and ground resolution, where dataset or files say them."""
@@ -271,36 +254,22 @@ class DataSource:
             infrared = getattr(config, "channels", "rgb") == "irrg"
             channels = ("nir", "red", "green") if infrared else ("red", "green", "blue")
             return Ground(channels, registry.dataset_spec(self.dataset).resolution_m)
-        if self.labels is not None:
-            found = describe_ground(scene_files(self.images), self.form)
-            return found._replace(resolution_m=self.resolution or found.resolution_m)
+        if self._scenes is not None:
+            return self._scenes.ground()
         return describe_ground([image for image, _ in self._file_pairs], self.form)
 
     @functools.cached_property
-    def _all_scenes(self) -> list[Scene]:
-        return open_scenes(scene_files(self.images), self.form, self.resolution)
-
-    @functools.cached_property
-    def _opened(self) -> dict[tuple[ClassTable, BadFiles | None], LabelledScenes]:
-        return {}
-
-    def _labelled_scenes(
-        self, classes: ClassTable, bad_files: BadFiles | None = None
-    ) -> LabelledScenes:
-        """The scenes, whose labels are counted at the first call."""
-        assert self.labels is not None
-        key = classes, bad_files
-        if key not in self._opened:
-            self._opened[key] = label_scenes(
-                self._all_scenes,
-                self.labels,
-                classes,
-                self.form,
-                bad_files,
-                ground=self.validation,
-                subset=self.subset,
-            )
-        return self._opened[key]
+    def _scenes(self) -> PolygonScenes | None:
+        if self.labels is None:
+            return None
+        return PolygonScenes(
+            self.images,
+            self.labels,
+            self.form,
+            self.resolution,
+            validation=self.validation,
+            subset=self.subset,
+        )
 
     @functools.cached_property
     def _annotated(self) -> AnnotatedPictures | None:

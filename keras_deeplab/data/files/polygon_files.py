@@ -13,7 +13,7 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.problems import MOST_LISTED
 from keras_deeplab.data.files.rasters import UnreadableFileError
-from keras_deeplab.data.files.reprojection import project_polygons
+from keras_deeplab.data.files.reprojection import Bounds, near_rectangles, project_polygons
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -23,7 +23,8 @@ class Polygons:
     """Polygon features of a vector file.
 
     Attributes:
-        geometries: Valid shapely polygons and multipolygons, none of them empty, `(features,)`.
+        geometries: Valid shapely polygons and multipolygons, `(features,)`. None of them is empty,
+            except those far from what was asked for.
         numbers: Number of each feature in the file (FID), for messages.
         fields: Values of each field that was asked for, `(features,)`, by its name.
     """
@@ -33,7 +34,7 @@ class Polygons:
     fields: dict[str, np.ndarray]
 
     def where(self, chosen: np.ndarray) -> Polygons:
-        """The features that a mask `(features,)` bool chooses."""
+        """The features that a mask `(features,)` bool, or indices, choose."""
         fields = {name: values[chosen] for name, values in self.fields.items()}
         return Polygons(self.geometries[chosen], self.numbers[chosen], fields)
 
@@ -52,6 +53,7 @@ def read_polygons(
     tolerance: float,
     layer: str | None = None,
     fields: Sequence[str] = (),
+    near: Sequence[Bounds] | None = None,
 ) -> Polygons:
     """Reads the polygons of a vector file and projects them.
 
@@ -64,6 +66,8 @@ def read_polygons(
         tolerance: Distance in units of `crs` that an edge may be off its curve.
         layer: Name of the layer; needed where several have geometries.
         fields: Names of the attribute fields to read.
+        near: Rectangles in `crs`. Geometries far from all of them become empty: they need not be
+            valid, nor within the area of `crs`. `None`: all are read.
 
     Returns:
         `Polygons`, in the order of the file.
@@ -92,15 +96,22 @@ def read_polygons(
         raise InputError(
             f"{path} has no CRS: add it, for example ogr2ogr -a_srs EPSG:4326 with_crs.gpkg {path}."
         )
+    chosen = np.ones(len(found.numbers), bool)
+    projected = np.full(len(chosen), shapely.Polygon())
     try:
-        projected = project_polygons(found.geometries, source_crs, crs, tolerance)
+        if near is not None:
+            chosen = near_rectangles(shapely.bounds(found.geometries), source_crs, near, crs)
+        if chosen.any():
+            projected[chosen] = project_polygons(
+                found.geometries[chosen], source_crs, crs, tolerance
+            )
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    unknown = ~np.isfinite(shapely.bounds(projected)).all(axis=1)
+    unknown = chosen & ~np.isfinite(shapely.bounds(projected)).all(axis=1)
     if unknown.any():
         raise InputError(
             f"{path}: {found.listed(unknown)} reach beyond the area of the CRS {_name(crs)}: clip "
-            "them first."
+            "them first, for example with Clip in QGIS."
         )
     return _repaired(dataclasses.replace(found, geometries=projected), path)
 
@@ -145,6 +156,11 @@ def _not_empty(found: Polygons, path: StrPath) -> Polygons:
     import shapely
 
     empty = shapely.is_missing(found.geometries) | shapely.is_empty(found.geometries)
+    return _without(found, empty, path)
+
+
+def _without(found: Polygons, empty: np.ndarray, path: StrPath) -> Polygons:
+    """The features without those that a mask says to have no geometry."""
     if empty.all():
         reason = f": {found.listed(empty)} have no geometry" if len(empty) else ""
         raise InputError(f"{path} has no polygons{reason}.")
@@ -193,7 +209,7 @@ def _repaired(found: Polygons, path: StrPath) -> Polygons:
     )
     logger.warning("%s: %s were invalid polygons and are repaired.", path, found.listed(invalid))
     repaired = dataclasses.replace(found, geometries=geometries)
-    return _not_empty(repaired, path)
+    return _without(repaired, invalid & shapely.is_empty(geometries), path)
 
 
 def _name(crs: typing.Any) -> str:

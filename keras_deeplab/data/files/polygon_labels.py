@@ -17,6 +17,7 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import listing
 from keras_deeplab.data.class_table import IGNORE_INDEX, ClassTable
 from keras_deeplab.data.files.polygon_files import Polygons, read_polygons
+from keras_deeplab.data.files.scenes import Region
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -56,31 +57,29 @@ class PolygonLabels:
         paths = [self.path] if self.area is None else [self.path, self.area]
         return [str(part) for path in paths for part in _parts(path)]
 
-    def default_classes(self, crs: typing.Any, tolerance: float) -> ClassTable:
+    def default_classes(self, region: Region) -> ClassTable:
         """Class 0 is `background`, then the values of the field in sorted order.
 
         Without a field, the other class has the name of the layer or of the file.
         """
         if self.class_field is None:
             return ClassTable((BACKGROUND, self.layer or self.path.stem))
-        values = self._read(crs, tolerance, (self.class_field,)).fields[self.class_field]
-        known = {text for text in map(class_text, values) if text is not None} - {BACKGROUND}
+        values = self._read(region, (self.class_field,)).fields[self.class_field]
+        known = {text for text in map(class_text, values) if text is not None}
+        known -= {BACKGROUND, str(IGNORE_INDEX)}
         if not known:
             raise InputError(
                 f"{self.path}: no polygon has a class in field {self.class_field!r}: all values "
-                f"are empty or {BACKGROUND!r}."
+                f"are empty, {IGNORE_INDEX} or {BACKGROUND!r}."
             )
         numbers = values.dtype.kind in "iuf"
         return ClassTable((BACKGROUND, *sorted(known, key=float if numbers else None)))
 
-    def read(
-        self, crs: typing.Any, tolerance: float, classes: ClassTable
-    ) -> tuple[Polygons, list[str | None]]:
+    def read(self, region: Region, classes: ClassTable) -> tuple[Polygons, list[str | None]]:
         """The polygons from bottom to top, and the value of the class field of each.
 
         Args:
-            crs: CRS of the polygons.
-            tolerance: Distance in its units that an edge may be off its curve.
+            region: `Region` of the scenes, far from which geometries are empty.
             classes: Classes of the polygons.
 
         Raises:
@@ -89,7 +88,7 @@ class PolygonLabels:
         """
         field = self._order_field(classes)
         fields = tuple(dict.fromkeys(name for name in (self.class_field, field) if name))
-        found = self._read(crs, tolerance, fields)
+        found = self._read(region, fields)
         if self.class_field is None:
             texts: list[str | None] = [self._only_class(classes)] * len(found.numbers)
         else:
@@ -105,11 +104,12 @@ class PolygonLabels:
         upwards = np.argsort(heights, kind="stable")
         return found.where(upwards), [texts[index] for index in upwards]
 
-    def read_area(self, crs: typing.Any, tolerance: float) -> Polygons | None:
+    def read_area(self, region: Region) -> Polygons | None:
         """The polygons of the labelled ground, if there are any."""
         if self.area is None:
             return None
-        return read_polygons(self.area, crs, tolerance=tolerance)
+        crs, tolerance, bounds = region
+        return read_polygons(self.area, crs, tolerance=tolerance, near=bounds)
 
     def indices(self, texts: Sequence[str | None], classes: ClassTable) -> Mapping[str | None, int]:
         """The label of each value of the class field: a class index, or 255 for ignored ground.
@@ -123,10 +123,12 @@ class PolygonLabels:
         counts = collections.Counter(texts)
         found = {text: _index(text, classes) for text in counts}
         where = f"{self.path}, field {self.class_field!r}"
-        if counts[None]:
-            logger.warning(
-                "%s: %s without a value; their ground is ignored.", where, _polygons(counts[None])
-            )
+        ignored = {None: "without a value", str(IGNORE_INDEX): f"of value {IGNORE_INDEX}"}
+        for text, what in ignored.items():
+            if text in found and found[text] in (None, IGNORE_INDEX):
+                logger.warning(
+                    "%s: %s %s; their ground is ignored.", where, _polygons(counts[text]), what
+                )
         unknown = sorted(text for text, index in found.items() if index is None and text)
         if unknown:
             names = ", ".join(classes.names)
@@ -150,12 +152,9 @@ class PolygonLabels:
         names = classes.names
         return names.index(BACKGROUND) if BACKGROUND in names else IGNORE_INDEX
 
-    def _read(self, crs: typing.Any, tolerance: float, fields: tuple[str, ...]) -> Polygons:
-        from rasterio.crs import CRS
-
+    def _read(self, region: Region, fields: tuple[str, ...]) -> Polygons:
         modified = max((part.stat().st_mtime_ns for part in _parts(self.path)), default=0)
-        wkt = CRS.from_user_input(crs).to_wkt()
-        return _read_once(self.path, modified, wkt, tolerance, self.layer, fields)
+        return _read_once(self.path, modified, region, self.layer, fields)
 
     def _order_field(self, classes: ClassTable) -> str | None:
         """The field of numbers that `burn_order` names, if it does not name classes."""
@@ -192,12 +191,12 @@ class PolygonLabels:
 def _read_once(
     path: pathlib.Path,
     modified: int,
-    crs: str,
-    tolerance: float,
+    region: Region,
     layer: str | None,
     fields: tuple[str, ...],
 ) -> Polygons:
-    return read_polygons(path, crs, tolerance=tolerance, layer=layer, fields=fields)
+    crs, tolerance, bounds = region
+    return read_polygons(path, crs, tolerance=tolerance, layer=layer, fields=fields, near=bounds)
 
 
 def _parts(path: pathlib.Path) -> list[pathlib.Path]:

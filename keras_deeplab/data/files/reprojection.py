@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    import pyproj
 
 DEEPEST = (
     20  # halvings of an edge; one that crosses the end of a projection would never be straight
@@ -13,6 +16,7 @@ DEEPEST = (
 TESTED = (0.3, 0.6)  # where an edge is tested; a curve of S shape meets its chord in the middle
 
 Project = Callable[[np.ndarray], np.ndarray]  # coordinates (N, 2) to others
+Bounds = tuple[float, float, float, float]  # left, bottom, right, top
 
 
 def project_polygons(
@@ -37,13 +41,57 @@ def project_polygons(
     source, target = (pyproj.CRS.from_user_input(crs) for crs in (source, target))
     if source.equals(target, ignore_axis_order=True):
         return polygons
+    transform = _transformer(source, target).transform
+    return map_polygons(polygons, lambda xy: np.stack(transform(*xy.T), axis=-1), tolerance)
+
+
+def near_rectangles(
+    boxes: np.ndarray, source: typing.Any, rectangles: Sequence[Bounds], target: typing.Any
+) -> np.ndarray:
+    """Which boxes in one CRS may meet one of some rectangles in another, `(boxes,)` bool.
+
+    Rectangles have their own size as a margin. Everything is near one that `source` cannot
+    represent.
+
+    Args:
+        boxes: `(N, 4)` left, bottom, right and top in `source`.
+        source: CRS of the boxes; x is east, whatever its axis order.
+        rectangles: Left, bottom, right and top in `target`.
+        target: CRS of the rectangles.
+
+    Raises:
+        ValueError: When there is no transformation between the two.
+    """
+    import pyproj
+
+    source, target = (pyproj.CRS.from_user_input(crs) for crs in (source, target))
+    back = _transformer(target, source)
+    # Longitudes that differ by a turn mean the same meridian.
+    turn = 2 * np.pi / source.axis_info[0].unit_conversion_factor if source.is_geographic else 0.0
+    starts, floors, ends, ceilings = boxes.T
+    near = np.zeros(len(boxes), bool)
+    for rectangle in rectangles:
+        left, bottom, right, top = back.transform_bounds(*rectangle)
+        if not np.isfinite([left, bottom, right, top]).all():
+            return np.ones(len(boxes), bool)
+        if left > right:  # across the meridian of 180 degrees
+            right += turn
+        wide, high = right - left, top - bottom
+        level = (floors <= top + high) & (ceilings >= bottom - high)
+        for shift in {-turn, 0.0, turn}:
+            near |= level & (starts <= right + wide + shift) & (ends >= left - wide + shift)
+    return near
+
+
+def _transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
+    import pyproj
+
     try:
-        transform = pyproj.Transformer.from_crs(source, target, always_xy=True).transform
+        return pyproj.Transformer.from_crs(source, target, always_xy=True)
     except pyproj.exceptions.ProjError as error:
         raise ValueError(
             f"there is no transformation from {source.name} to {target.name} ({error})."
         ) from error
-    return map_polygons(polygons, lambda xy: np.stack(transform(*xy.T), axis=-1), tolerance)
 
 
 def map_polygons(polygons: np.ndarray, project: Project, tolerance: float) -> np.ndarray:

@@ -10,6 +10,8 @@ import pathlib
 import typing
 from collections.abc import Sequence
 
+import numpy as np
+
 from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.problems import raise_problems
@@ -17,8 +19,9 @@ from keras_deeplab.data.files.checks import raise_ranges
 from keras_deeplab.data.files.images import ImageFormat
 from keras_deeplab.data.files.orientation import orientation
 from keras_deeplab.data.files.pairs import files_by_stem
-from keras_deeplab.data.files.places import Grid, grid_of, places_of
+from keras_deeplab.data.files.places import Grid, apply_transform, grid_of, places_of
 from keras_deeplab.data.files.rasters import open_raster
+from keras_deeplab.data.files.reprojection import Bounds
 
 if typing.TYPE_CHECKING:
     from rasterio import DatasetReader
@@ -142,11 +145,34 @@ def _scene(path: str, raster: DatasetReader, form: ImageFormat, resolution: floa
     return Scene(path, scaled, (rows, columns), valid)
 
 
-def tolerance_of(scenes: Sequence[Scene]) -> float:
-    """The length of the shortest side of a pixel of scenes, times `TOLERANCE`."""
+class Region(typing.NamedTuple):
+    """Where scenes of one coordinate reference system need polygons.
+
+    Attributes:
+        crs: The CRS.
+        tolerance: Distance in its units that an edge may be off its curve.
+        bounds: Left, bottom, right and top of each scene.
+    """
+
+    crs: typing.Any
+    tolerance: float
+    bounds: tuple[Bounds, ...]
+
+
+def region_of(scenes: Sequence[Scene], margin: int = 0) -> Region:
+    """The `Region` of scenes of one CRS, with a margin in pixels around each."""
     sides = [
         math.hypot(*side)
         for transform in (scene.grid.transform for scene in scenes)
         for side in ((transform.a, transform.d), (transform.b, transform.e))
     ]
-    return TOLERANCE * min(sides)
+    bounds = tuple(_bounds(scene, margin) for scene in scenes)
+    return Region(scenes[0].grid.crs, TOLERANCE * min(sides), bounds)
+
+
+def _bounds(scene: Scene, margin: int) -> Bounds:
+    height, width = scene.shape
+    columns = np.array([-margin, width + margin, width + margin, -margin])
+    rows = np.array([-margin, -margin, height + margin, height + margin])
+    x, y = apply_transform(scene.grid.transform, columns, rows)
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())

@@ -19,7 +19,7 @@ from keras_deeplab.data.files.labelled import LabelProvider
 from keras_deeplab.data.files.labelled_scenes import CELL
 from keras_deeplab.data.files.places import apply_transform
 from keras_deeplab.data.files.restricted import RestrictedLabels, grown
-from keras_deeplab.data.files.scenes import Scene, tolerance_of
+from keras_deeplab.data.files.scenes import Scene, region_of
 
 TRAIN, VAL = "train", "val"
 LON_LAT = "OGC:CRS84"
@@ -163,9 +163,11 @@ class ValidationGround:
         from keras_deeplab.data.files.polygon_files import read_polygons
         from keras_deeplab.data.files.reprojection import project_polygons
 
-        crs, tolerance = scene.grid.crs, tolerance_of([scene])
+        far = self.place.distance
+        crs, tolerance, bounds = region_of([scene], far)
         if self.place.area is not None:
-            found = read_polygons(self.place.area, crs, tolerance=tolerance).geometries
+            read = read_polygons(self.place.area, crs, tolerance=tolerance, near=bounds)
+            found = read.geometries
         else:
             found = np.concatenate(
                 [
@@ -176,7 +178,6 @@ class ValidationGround:
         known = np.isfinite(shapely.bounds(found)).all(axis=1)
         placed = in_pixels(found[known], scene.grid.transform)
         height, width = scene.shape
-        far = self.place.distance
         return placed[
             shapely.intersects(placed, shapely.box(-far, -far, width + far, height + far))
         ]
