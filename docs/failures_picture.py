@@ -1,7 +1,7 @@
 """The picture of failures in the card of efl0_banepa: the windows with the most wrong pixels.
 
 In a checkout, with scene, map and outlines of the validation columns, see the card:
-`python docs/failures_picture.py val.tif map.tif buildings.geojson zoo/cards/efl0_banepa/failures.jpg`.
+`python docs/failures_picture.py val.tif map.tif buildings.geojson failures.jpg`.
 """
 
 import sys
