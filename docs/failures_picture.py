@@ -14,7 +14,7 @@ import keras_deeplab as kd
 
 SIDE, ACROSS, DOWN = 256, 4, 2
 GAP = 8
-MISSED, WRONG = (40, 120, 255), (255, 40, 40)
+MISSED, WRONG = (255, 225, 0), (255, 30, 30)
 
 
 def read(scene_path, map_path, labels_path):
@@ -31,7 +31,7 @@ def read(scene_path, map_path, labels_path):
 
 
 def main():
-    """Draws the windows, with what is missed in blue and what is no building in red."""
+    """Draws the windows, missed buildings in yellow, others that are not labelled in red."""
     image, predicted, label = read(*sys.argv[1:4])
     wrong = (predicted != label) & (label != 255) & (predicted != 255)
     picture = image.astype(float)

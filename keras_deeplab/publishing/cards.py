@@ -42,10 +42,8 @@ def card_text(name: str, entry: Entry) -> str:
         sections.append(_training(name, entry))
     sections.append(_data(entry))
     sections.append("## Not suitable for\n\n" + _bullets(entry["limits"]))
-    sections += [
-        f"![{each['text']}]({each['picture']})\n\n{each['text']}"
-        for each in entry.get("failures", ())
-    ]
+    for failure in entry.get("failures", ()):
+        sections.append(f"![What {name} gets wrong]({failure['picture']})\n\n{failure['text']}")
     sections.append(_licences(entry))
     return "\n\n".join(sections) + "\n"
 

@@ -57,9 +57,12 @@ def make_entry(
 
 
 def add_training_log(run: pathlib.Path, record: Record, entry: Entry, zoo: Zoo, name: str) -> None:
-    """Copies the run's history into the zoo, and adds it to the entry as the last stage."""
+    """Copies the run's history and curve into the zoo, and adds it to the entry as last stage."""
     log = pathlib.PurePosixPath("logs") / f"{name}.csv"
     (zoo.folder / "logs").mkdir(exist_ok=True)
     shutil.copyfile(run / "history.csv", zoo.folder / log)
+    pictures = zoo.folder / "cards" / name
+    pictures.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / "curve.png", pictures / "curve.png")
     stage = {"title": "last stage", "command": record["command"], "log": str(log)}
     entry["training"]["stages"] = [*entry["training"].get("stages", []), stage]

@@ -91,6 +91,19 @@ def test_load_predicts_the_bundled_images(model):
     assert result["aAcc"] > 0.6 and result["mIoU"] > 0.3
 
 
+def test_load_finds_the_buildings_of_the_bundled_scene():
+    """Unseen ground, where some roofs have no outline; all pixels building would be 0.43."""
+    folder = EXAMPLES.parent / "banepa"
+    model = kd.load("efl0_banepa")
+    dataset = kd.data.from_rasters(
+        folder / "scene.tif",
+        labels=folder / "buildings.geojson",
+        class_field="class",
+        classes=model.metadata.classes,
+    )
+    assert kd.evaluate(model, dataset).result()["per_class"]["IoU"][1] > 0.6
+
+
 def test_other_classes_keep_all_but_the_classifiers(model, caplog):
     with caplog.at_level(logging.WARNING, "keras_deeplab"):
         other = kd.load("r18_dubai", num_classes=7)

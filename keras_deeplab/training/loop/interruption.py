@@ -52,7 +52,8 @@ class Interruption:
             return
         name = signal.Signals(self.noted).name
         raise Interrupted(
-            f"Ended by {name}; the run is saved. Continue it with --resume (`resume=True`).", self.noted
+            f"Ended by {name}; the run is saved. Continue it with --resume (`resume=True`).",
+            self.noted,
         )
 
     @contextlib.contextmanager
