@@ -174,7 +174,8 @@ def test_damage_counts_inside_only_and_is_not_met_between(tmp_path):
     for column in (1, 15):
         damage_block(tmp_path / "scene.tif", column, 1)
     squares = [box(10, 10, 100, 100), box(1_800, 30, 1_850, 150)]  # in pixels
-    for name, shapes in (("both.gpkg", squares), ("right.gpkg", [box(800, 5, 820, 9), squares[1]])):
+    away = [box(800, 70, 820, 80), squares[1]]
+    for name, shapes in (("both.gpkg", squares), ("away.gpkg", away)):
         shapes = shapely.transform(shapes, lambda xy: xy * (0.5, -0.5) + (300_000, 2_800_000))
         pyogrio.raw.write(
             *(tmp_path / name, shapely.to_wkb(shapes), [], []),
@@ -190,7 +191,7 @@ def test_damage_counts_inside_only_and_is_not_met_between(tmp_path):
     )
     assert result["bad_pixels"] == result["nodata_pixels"] == 36 * 36
     assert (labels != 255).sum() == 90 * 90 + 50 * 120 - 36 * 36
-    _, _, result = predict(tmp_path, "map.tif", predictor=predictor, aoi=tmp_path / "right.gpkg")
+    _, _, result = predict(tmp_path, "map.tif", predictor=predictor, aoi=tmp_path / "away.gpkg")
     assert result["bad_pixels"] == result["nodata_pixels"] == 0
 
 
