@@ -15,6 +15,9 @@ from keras_deeplab._internal.problems import MOST_LISTED
 from keras_deeplab.data.files.rasters import UnreadableFileError
 from keras_deeplab.data.files.reprojection import Bounds, near_rectangles, project_polygons
 
+if typing.TYPE_CHECKING:
+    import pyproj
+
 logger = logging.getLogger("keras_deeplab")
 
 
@@ -88,13 +91,14 @@ def read_polygons(
     try:
         source_crs, numbers, geometries, values = _read(path, layer, fields)
     except (DataSourceError, DataLayerError) as error:
-        reason = str(error).rstrip(".")
+        reason = str(error).split("; It might help")[0].rstrip(".")  # a hint for programmers
         raise UnreadableFileError(path, f"cannot be read as a vector file ({reason})") from error
     found = Polygons(shapely.from_wkb(geometries, on_invalid="fix"), numbers, values)
     found = _only_polygons(_not_empty(found, path), path)
     if source_crs is None:
         raise InputError(
-            f"{path} has no CRS: add it, for example ogr2ogr -a_srs EPSG:4326 with_crs.gpkg {path}."
+            f"{path} has no CRS: assign that of its coordinates, for example, if they are degrees, "
+            f"with ogr2ogr -a_srs EPSG:4326 with_crs.gpkg {path}."
         )
     chosen = np.ones(len(found.numbers), bool)
     projected = np.full(len(chosen), shapely.Polygon())
@@ -134,6 +138,15 @@ def _read(
     return meta["crs"], numbers, geometries, dict(zip(meta["fields"], values, strict=True))
 
 
+def extent(path: StrPath, layer: str | None = None) -> tuple[pyproj.CRS, Bounds]:
+    """CRS of a layer with a CRS, and left, bottom, right and top of its geometries."""
+    import pyogrio
+    import pyproj
+
+    info = pyogrio.read_info(path, layer=_layer(path, layer), force_total_bounds=True)
+    return pyproj.CRS.from_user_input(info["crs"]), info["total_bounds"]
+
+
 def _layer(path: StrPath, layer: str | None) -> str:
     """The name of the layer to read; only those with geometries count."""
     import pyogrio
@@ -147,7 +160,10 @@ def _layer(path: StrPath, layer: str | None) -> str:
     if not spatial:
         raise InputError(f"{path} has no layer with geometries.")
     if len(spatial) > 1:
-        raise InputError(f"{path} has several layers: name one of them. Layers: {listed}.")
+        raise InputError(
+            f"{path} has several layers: {listed}. Name one (--layer, --val-layer, --aoi-layer); "
+            "save that of a labelled or validation area to a file of its own."
+        )
     return next(iter(spatial))
 
 
