@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import pathlib
 import typing
 from collections.abc import Sequence
 
@@ -124,16 +126,36 @@ def _read(
     path: StrPath, layer: str | None, fields: Sequence[str]
 ) -> tuple[str | None, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """CRS, numbers, geometries as WKB and fields of a layer."""
+    layer = _layer(path, layer)
+    if _lacks_encoding(pathlib.Path(path)):  # OGR reads it as Latin-1
+        with contextlib.suppress(UnicodeDecodeError):
+            return _read_layer(path, layer, fields, "UTF-8")
+    return _read_layer(path, layer, fields, None)
+
+
+def _lacks_encoding(path: pathlib.Path) -> bool:
+    """Whether a file is a Shapefile without the part that says the encoding of its text."""
+    codes = (path.with_suffix(suffix) for suffix in (".cpg", ".CPG"))
+    return path.suffix.lower() == ".shp" and path.exists() and not any(p.exists() for p in codes)
+
+
+def _read_layer(
+    path: StrPath, layer: str, fields: Sequence[str], encoding: str | None
+) -> tuple[str | None, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     import pyogrio
 
-    layer = _layer(path, layer)
-    known = list(pyogrio.read_info(path, layer=layer)["fields"])
+    known = list(pyogrio.read_info(path, layer=layer, encoding=encoding)["fields"])
     for name in fields:
         if name not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"{path}: there is no field {name!r}. Fields: {listed}.")
     meta, numbers, geometries, values = pyogrio.raw.read(
-        path, layer=layer, columns=list(fields), force_2d=True, return_fids=True
+        path,
+        layer=layer,
+        columns=list(fields),
+        force_2d=True,
+        return_fids=True,
+        encoding=encoding,
     )
     return meta["crs"], numbers, geometries, dict(zip(meta["fields"], values, strict=True))
 
