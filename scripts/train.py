@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 import sys
 import typing
@@ -15,7 +14,6 @@ from keras_deeplab.commands.data_options import (
     FILE,
     OUTPUT_FOLDER,
     PathOrName,
-    class_table,
     data_source,
     decorator,
     file_format,
@@ -23,23 +21,22 @@ from keras_deeplab.commands.data_options import (
     named_dataset,
 )
 from keras_deeplab.commands.group import Command
-from keras_deeplab.commands.polygon_options import HOW
 from keras_deeplab.commands.recipe_options import make_recipe, recipe_options, recipe_text
-from keras_deeplab.commands.repetition import REPEATED, arguments, from_run, given_options
+from keras_deeplab.commands.repetition import REPEATED, arguments, from_run
+from keras_deeplab.commands.training_data import (
+    open_datasets,
+    training_classes,
+    training_windows,
+)
 from keras_deeplab.commands.training_precision import AUTO, chosen_precision, precision_option
+from keras_deeplab.commands.training_record import check_options, note_run
 from keras_deeplab.commands.validation_options import (
     check_validation_options,
     validation_options,
     validation_place,
-    validation_settings,
-    write_validation,
 )
 
-SETTINGS = ("precision", "init", "aux_head", "validate_every", "mask_values")
-MOST_WINDOWS = 100_000  # of scenes, after which they are used again, with other crops
-
 if typing.TYPE_CHECKING:
-    from keras_deeplab.data.files.windows import RandomWindows
     from keras_deeplab.data.source import DataSource
     from keras_deeplab.training.recipe import Recipe
 
@@ -160,6 +157,7 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
     if sources["val"] is not None:
         resolution = sources["train"].ground().resolution_m
         sources["val"] = sources["val"].near_resolution(resolution)
+        sources["val"].warn_of_shared_ground(sources["train"])
     if len(classes) < 2:
         raise click.UsageError(
             f"The class table has one class, {classes.names[0]!r}: add one for everything else."
@@ -197,82 +195,6 @@ def train_here(context: click.Context, output, resume: bool, options) -> None:
     finally:
         for files in filter(None, bad_files.values()):  # those that hold any
             click.echo(files.report(), err=True)
-
-
-def training_classes(options, source: DataSource, start):
-    """The class table of the labels.
-
-    It is that of `--classes` or of a prepared dataset. Where labels name their classes, it is
-    otherwise that of the model that the training starts from, or of the labels.
-    """
-    classes = class_table(options, source)
-    if classes is None and source.names_classes and start.metadata is not None:
-        classes = start.metadata.classes
-    classes = classes or source.default_classes()
-    if classes is None:
-        raise click.UsageError(
-            "Give --classes: masks in files need a class table, or --mask-values with class names."
-        )
-    return classes
-
-
-def training_windows(recipe: Recipe):
-    """The windows of scenes for a training: for each sample the largest part that a crop shows."""
-    from keras_deeplab.data.files.windows import RandomWindows
-
-    count = min(recipe.steps * recipe.batch_size, MOST_WINDOWS)
-    return RandomWindows(math.ceil(recipe.crop / recipe.scale_range[0]), count, recipe.seed % 2**32)
-
-
-def open_datasets(
-    sources, classes, bad_files, workers: int, windows: RandomWindows
-) -> dict[str, typing.Any]:
-    """The dataset of each source, `None` without one; validation images stay in memory if they fit.
-
-    Args:
-        sources: `DataSource` or `None` for `"train"` and `"val"`.
-        classes: Classes of the masks.
-        bad_files: `BadFiles` or `None` by the same names.
-        workers: Processes that train together; each keeps its images.
-        windows: Windows of the training, for scenes.
-    """
-    from keras_deeplab.data.augmentation.epochs import MEMORY, cache_if_small
-
-    datasets = dict.fromkeys(sources)
-    for name, source in sources.items():
-        if source is None:
-            continue
-        datasets[name], counts = source.open_counted(
-            classes, bad_files=bad_files[name], windows=windows if name == "train" else None
-        )
-        if counts is not None:
-            say_counts(name, counts, classes)
-    MEMORY.grants(datasets["train"], workers)  # first: they are read more often
-    if datasets["val"] is not None:
-        datasets["val"] = cache_if_small(datasets["val"], workers)
-    return datasets
-
-
-def say_counts(name: str, counts, classes) -> None:
-    """Prints what the masks hold; warns of classes without pixels, refuses masks without labels."""
-    from keras_deeplab._internal.errors import InputError
-
-    labelled = int(counts.pixels.sum())
-    if not labelled:
-        raise InputError(
-            f"{name}: no pixel of {counts.images} masks is labelled: all are ignored. Check the "
-            "class table and the nodata value of the masks."
-        )
-    shares = ", ".join(
-        f"{each} {share:.1%}" for each, share in zip(classes.names, counts.shares, strict=True)
-    )
-    ignored = counts.ignored / (labelled + counts.ignored)
-    click.echo(
-        f"{name}: {counts.describe()}; {shares}; {ignored:.1%} of all pixels ignored.", err=True
-    )
-    absent = [each for each, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
-    if absent:
-        click.echo(f"Warning: {name}: never labelled: {', '.join(absent)}.", err=True)
 
 
 def strategy_named(name: str):
@@ -319,50 +241,6 @@ def make_model(start, options, classes, training: DataSource, recipe: Recipe, st
         tile_size=recipe.crop,
     )
     return model
-
-
-def check_options(model, recipe: Recipe, output, resume: bool, options, *, validated: bool) -> None:
-    """Checks of `train` that do not need the images, and whether the resumed run had these."""
-    from keras_deeplab.training.loop.start import check_start
-    from keras_deeplab.zoo.run_folders import run_record
-
-    record = run_record(
-        model.metadata, recipe=dataclasses.asdict(recipe), settings=settings_of(options)
-    )
-    check_start(model, recipe, output, record, resume=resume, validated=validated)
-
-
-def settings_of(options) -> dict[str, typing.Any]:
-    """Options besides the recipe that a resumed run must have in common with the run."""
-    settings = {name: options[name] for name in SETTINGS}
-    settings |= {name: options[name] or None for name in HOW}
-    return {**settings, **validation_settings(options)}
-
-
-def note_run(
-    context: click.Context, output, resume: bool, sources, options, strategy
-) -> dict[str, typing.Any] | None:
-    """What a new run notes besides model and recipe. Only on the chief.
-
-    Warns when a resumed run had other data.
-    """
-    from keras_deeplab.training.distributed.strategies import is_chief
-    from keras_deeplab.training.loop.run_record import hashes, run_notes, warn_of_other_data
-    from keras_deeplab.zoo.run_folders import read_run
-
-    if not is_chief(strategy):
-        return None
-    if resume:
-        warn_of_other_data(read_run(output), hashes(sources), str(output))
-        return None
-    write_validation(sources["train"], output)
-    return run_notes(
-        sources,
-        settings=settings_of(options),
-        options=given_options(context),
-        command=["keras-deeplab", *arguments("train")],
-        repeated=context.meta.get(REPEATED),
-    )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,9 @@ def labelled_images(prefix: str = "", *, what: str = "images") -> Decorator:
             f"--{prefix}split", type=FILE, help="Text file of the stems to use. Default: all."
         ),
         click.option(
-            f"--{prefix}pairs", type=FILE, help="CSV file with columns image,mask; not folders."
+            f"--{prefix}pairs",
+            type=FILE,
+            help="CSV file with columns image,mask, instead of folders.",
         ),
         *polygon_files(prefix),
     )

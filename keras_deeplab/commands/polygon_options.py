@@ -43,7 +43,9 @@ def polygon_files(prefix: str = "") -> list[Decorator]:
             f"file of the images (.json).{default}",
         ),
         click.option(
-            f"--{prefix}layer", metavar="NAME", help=f"Layer of --{prefix}labels, if of several."
+            f"--{prefix}layer",
+            metavar="NAME",
+            help=f"Layer of --{prefix}labels; required if the file has several.",
         ),
         click.option(
             f"--{prefix}labelled-area",
@@ -57,7 +59,10 @@ def polygon_format() -> list[Decorator]:
     """The options that say how polygons become labels, for `polygon_labels`."""
     return [
         click.option(
-            "--class-field", metavar="NAME", help="Field of --labels with the class of a polygon."
+            "--class-field",
+            metavar="NAME",
+            help="Field of --labels with the class of each polygon: its name, or its index in the "
+            "class table. Default: all polygons are of one class.",
         ),
         click.option(
             "--burn-order",

@@ -46,7 +46,9 @@ def validation_options() -> list[Decorator]:
             help="Number of blocks of --val-fraction. Default: 4.",
         ),
         click.option(
-            "--val-seed", type=click.IntRange(0), help="Seed of their places. Default: 0."
+            "--val-seed",
+            type=click.IntRange(0),
+            help="Seed of the places of these blocks. Default: 0.",
         ),
     ]
 
@@ -56,7 +58,7 @@ def check_validation_options(options: Options) -> None:
     given = [_flag(name) for name in KINDS if options[name]]
     others = [_flag(name) for name in FILES if options[name]]
     if len(given) > 1 or (given and others):
-        raise click.UsageError(f"{', '.join(given + others)} cannot be combined: name one.")
+        raise click.UsageError(f"{', '.join(given + others)} cannot be combined: give one.")
     blocks = [_flag(name) for name in BLOCKS if options[name] is not None]
     if blocks and options["val_fraction"] is None:
         raise click.UsageError(f"{', '.join(blocks)}: only with --val-fraction.")

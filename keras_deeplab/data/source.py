@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterator
 
 from keras_deeplab._internal.errors import InputError
+from keras_deeplab._internal.problems import listing
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.datasets import registry
 from keras_deeplab.data.files.annotated import AnnotatedPictures
@@ -242,6 +243,19 @@ class DataSource:
         images = [image for image, _ in self._file_pairs]
         root = os.path.commonpath([os.path.dirname(image) for image in images])
         return (pathlib.Path(image).relative_to(root).as_posix() for image in images)
+
+    def warn_of_shared_ground(self, training: DataSource) -> None:
+        """Warns if scenes are on ground of the scenes of a training."""
+        if self._scenes is None or training._scenes is None:
+            return
+        shared = self._scenes.on_ground_of(training._scenes)
+        if shared:
+            logger.warning(
+                "Validation scenes overlap scenes of the training: the scores will be too good. "
+                "Take other scenes, or --val-scenes, which leaves their ground out of the "
+                "training:%s",
+                listing(shared),
+            )
 
     def validation_scenes(self) -> list[tuple[Scene, ValidationGround]]:
         """The scenes with validation ground or near it; none without `validation`."""

@@ -55,6 +55,7 @@ def test_a_training_says_what_it_found_and_is_repeated(town, tmp_path, caplog):
     output = tmp_path / "run"
     val = ("--val-images", folder / "east.tif")
     result = train(*labels(folder, "west"), *val, "--output", output)
+    assert "Validation scenes overlap" not in caplog.text
     west, east = whole[:, : SHAPE[1]], whole[:, SHAPE[1] :]
     for name, part in (("train", west), ("val", east)):
         shares = ", ".join(
@@ -99,7 +100,7 @@ def test_a_run_is_resumed_with_the_same_labels(town, tmp_path):
     assert "all_touched: None there, True here" in failed.output
 
 
-def test_the_classes_of_a_start_are_matched_by_name(town, tmp_path):
+def test_the_classes_of_a_start_are_matched_by_name(town, tmp_path, caplog):
     folder, whole = town
     table = tmp_path / "table.json"
     table.write_text('{"classes": [{"name": "pond"}, {"name": "wood"}, {"name": "house"}]}')
@@ -107,7 +108,9 @@ def test_the_classes_of_a_start_are_matched_by_name(town, tmp_path):
     result = train(*options, "--classes", table, "--output", tmp_path / "first")
     ignored = (whole[:, : SHAPE[1]] == 0).mean()  # no class background
     assert "wood 0.0%, house" in result.stderr and f"{ignored:.1%} of all pixels" in result.stderr
-    train(*options, "--init", tmp_path / "first", "--output", tmp_path / "second")
+    val = ("--val-images", folder / "west.tif")
+    train(*options, "--init", tmp_path / "first", "--output", tmp_path / "second", *val)
+    assert "Validation scenes overlap scenes of the training" in caplog.text
     assert find_model(tmp_path / "second").metadata.classes.names == ("pond", "wood", "house")
     table.write_text('{"classes": [{"name": "pond"}, {"name": "wood"}]}')
     failed = train(*options, "--classes", table, "--output", tmp_path / "third", check=False)

@@ -13,8 +13,9 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import listing
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.burning import Burner, BurntLabels, in_pixels
-from keras_deeplab.data.files.places import apply_transform
+from keras_deeplab.data.files.polygon_files import extent
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
+from keras_deeplab.data.files.reprojection import Bounds
 from keras_deeplab.data.files.scenes import Scene, region_of
 
 logger = logging.getLogger("keras_deeplab")
@@ -51,7 +52,15 @@ def burnt_labels(
                 polygons.fill(classes),
                 area=None if area is None else _area_burner(area.geometries, scene),
             )
-    _check_places(polygons, total, len(used), without, len(scenes))
+    if not used:
+        raise InputError(_elsewhere(polygons, total, scenes[0]))
+    if without:
+        logger.warning(
+            "%d of %d scenes have no polygon. If they are not labelled, leave them out:%s",
+            len(without),
+            len(scenes),
+            listing(without),
+        )
     outside = f", {total - len(used):,} outside" if len(used) < total else ""
     origin = f"{len(used):,} of {total:,} polygons{outside}"
     return [providers[number] for number in range(len(scenes))], origin
@@ -61,16 +70,9 @@ def _on_scene(polygons: np.ndarray, scene: Scene) -> np.ndarray:
     """Which polygons meet the area of a scene, `(polygons,)` bool."""
     import shapely
 
-    height, width = scene.shape
-    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
-    outline = shapely.polygons(_ground(scene, corners))
+    outline = shapely.polygons(scene.outline())
     shapely.prepare(outline)
     return shapely.intersects(outline, polygons)
-
-
-def _ground(scene: Scene, pixels: np.ndarray) -> np.ndarray:
-    """Coordinates `(N, 2)` of pixels `(column, row)` of a scene."""
-    return np.stack(apply_transform(scene.grid.transform, *pixels.T), axis=-1)
 
 
 def _burner(
@@ -88,19 +90,21 @@ def _area_burner(area: np.ndarray, scene: Scene) -> Burner:
     return _burner(area, np.ones(len(area), np.uint8), _on_scene(area, scene), scene, False)
 
 
-def _check_places(
-    polygons: PolygonLabels, total: int, used: int, without: Sequence[str], scenes: int
-) -> None:
-    """Raises a `ValueError` if no polygon is on a scene; warns of scenes without any."""
-    if not used:
-        raise InputError(
-            f"{polygons.path}: none of its {total:,} polygons is on the scenes ({without[0]}). "
-            "Open both in QGIS: if they do not lie on each other there, a CRS is wrong."
-        )
-    if without:
-        logger.warning(
-            "%d of %d scenes have no polygon. If they are not labelled, leave them out:%s",
-            len(without),
-            scenes,
-            listing(without),
-        )
+def _elsewhere(polygons: PolygonLabels, total: int, scene: Scene) -> str:
+    """That no polygon is on a scene, and where both are."""
+    import pyproj
+
+    crs, found = extent(polygons.path, polygons.layer)
+    back = pyproj.Transformer.from_crs(scene.grid.crs, crs, always_xy=True)
+    (bounds,) = region_of([scene]).bounds
+    return (
+        f"{polygons.path}: none of its {total:,} polygons is on the scenes ({scene.path}). In the "
+        f"CRS of the file, {crs.name}, the polygons are in {_text(found)}, the "
+        f"scene in {_text(back.transform_bounds(*bounds))}. If that should be the same place, a "
+        "CRS is wrong: open both in QGIS."
+    )
+
+
+def _text(bounds: Bounds) -> str:
+    left, bottom, right, top = bounds
+    return f"x {left:.8g} to {right:.8g}, y {bottom:.8g} to {top:.8g}"

@@ -95,14 +95,13 @@ def read_coco(path: StrPath) -> CocoFile:
         entries = list(record["annotations"])
         grouping = _grouping(record["categories"], {entry["category_id"] for entry in entries})
         if len(pictures) < len(record["images"]):
-            raise InputError(f"{path}: pictures share an id.")
+            raise InputError(f"{path}: several pictures have the same id.")
         found, problems = _annotations(entries, pictures, names)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{path} is not a COCO file {FORM} ({type(error).__name__}: {error})."
-        ) from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{path} is not a COCO file {FORM}: {reason}.") from error
     raise_problems(f"{path}: annotations that cannot be used", problems)
     return CocoFile(
         str(path),

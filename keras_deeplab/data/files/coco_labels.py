@@ -74,7 +74,8 @@ def class_indices(coco: CocoFile, classes: ClassTable) -> dict[str, int]:
         listed = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
         raise InputError(
             f"{coco.path}: categories that are not in the class table, with the number of their "
-            f"annotations: {listed}. The classes are {', '.join(classes.names)}."
+            f"annotations: {listed}. The classes are {', '.join(classes.names)}. Rename the "
+            "categories, or add them to the class table."
         )
     annotations = [each for picture in coco.pictures for each in picture.annotations]
     if annotations and all(each.box is not None for each in annotations):

@@ -49,7 +49,7 @@ def _without_twice(values: MaskValues) -> MaskValues:
     stored = [value for value, _ in values]
     twice = sorted({value for value in stored if stored.count(value) > 1})
     if twice:
-        raise InputError(f"Mask values {', '.join(map(str, twice))} have two meanings.")
+        raise InputError(f"--mask-values: {', '.join(map(str, twice))} is given more than once.")
     return values
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import pathlib
 import typing
 from collections.abc import Sequence
 
@@ -14,6 +16,9 @@ from keras_deeplab._internal.files import StrPath
 from keras_deeplab._internal.problems import MOST_LISTED
 from keras_deeplab.data.files.rasters import UnreadableFileError
 from keras_deeplab.data.files.reprojection import Bounds, near_rectangles, project_polygons
+
+if typing.TYPE_CHECKING:
+    import pyproj
 
 logger = logging.getLogger("keras_deeplab")
 
@@ -88,13 +93,14 @@ def read_polygons(
     try:
         source_crs, numbers, geometries, values = _read(path, layer, fields)
     except (DataSourceError, DataLayerError) as error:
-        reason = str(error).rstrip(".")
+        reason = str(error).split("; It might help")[0].rstrip(".")  # a hint for programmers
         raise UnreadableFileError(path, f"cannot be read as a vector file ({reason})") from error
     found = Polygons(shapely.from_wkb(geometries, on_invalid="fix"), numbers, values)
     found = _only_polygons(_not_empty(found, path), path)
     if source_crs is None:
         raise InputError(
-            f"{path} has no CRS: add it, for example ogr2ogr -a_srs EPSG:4326 with_crs.gpkg {path}."
+            f"{path} has no CRS: assign that of its coordinates, for example, if they are degrees, "
+            f"with ogr2ogr -a_srs EPSG:4326 with_crs.gpkg {path}."
         )
     chosen = np.ones(len(found.numbers), bool)
     projected = np.full(len(chosen), shapely.Polygon())
@@ -120,18 +126,47 @@ def _read(
     path: StrPath, layer: str | None, fields: Sequence[str]
 ) -> tuple[str | None, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """CRS, numbers, geometries as WKB and fields of a layer."""
+    layer = _layer(path, layer)
+    if _lacks_encoding(pathlib.Path(path)):  # OGR reads it as Latin-1
+        with contextlib.suppress(UnicodeDecodeError):
+            return _read_layer(path, layer, fields, "UTF-8")
+    return _read_layer(path, layer, fields, None)
+
+
+def _lacks_encoding(path: pathlib.Path) -> bool:
+    """Whether a file is a Shapefile without the part that says the encoding of its text."""
+    codes = (path.with_suffix(suffix) for suffix in (".cpg", ".CPG"))
+    return path.suffix.lower() == ".shp" and path.exists() and not any(p.exists() for p in codes)
+
+
+def _read_layer(
+    path: StrPath, layer: str, fields: Sequence[str], encoding: str | None
+) -> tuple[str | None, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     import pyogrio
 
-    layer = _layer(path, layer)
-    known = list(pyogrio.read_info(path, layer=layer)["fields"])
+    known = list(pyogrio.read_info(path, layer=layer, encoding=encoding)["fields"])
     for name in fields:
         if name not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"{path}: there is no field {name!r}. Fields: {listed}.")
     meta, numbers, geometries, values = pyogrio.raw.read(
-        path, layer=layer, columns=list(fields), force_2d=True, return_fids=True
+        path,
+        layer=layer,
+        columns=list(fields),
+        force_2d=True,
+        return_fids=True,
+        encoding=encoding,
     )
     return meta["crs"], numbers, geometries, dict(zip(meta["fields"], values, strict=True))
+
+
+def extent(path: StrPath, layer: str | None = None) -> tuple[pyproj.CRS, Bounds]:
+    """CRS of a layer with a CRS, and left, bottom, right and top of its geometries."""
+    import pyogrio
+    import pyproj
+
+    info = pyogrio.read_info(path, layer=_layer(path, layer), force_total_bounds=True)
+    return pyproj.CRS.from_user_input(info["crs"]), info["total_bounds"]
 
 
 def _layer(path: StrPath, layer: str | None) -> str:
@@ -147,7 +182,10 @@ def _layer(path: StrPath, layer: str | None) -> str:
     if not spatial:
         raise InputError(f"{path} has no layer with geometries.")
     if len(spatial) > 1:
-        raise InputError(f"{path} has several layers: name one of them. Layers: {listed}.")
+        raise InputError(
+            f"{path} has several layers: {listed}. Name one (--layer, --val-layer, --aoi-layer); "
+            "save that of a labelled or validation area to a file of its own."
+        )
     return next(iter(spatial))
 
 

@@ -127,7 +127,7 @@ class PolygonLabels:
         for text, what in ignored.items():
             if text in found and found[text] in (None, IGNORE_INDEX):
                 logger.warning(
-                    "%s: %s %s; their ground is ignored.", where, _polygons(counts[text]), what
+                    "%s: the ground of %s %s is ignored.", where, _polygons(counts[text]), what
                 )
         unknown = sorted(text for text, index in found.items() if index is None and text)
         if unknown:
@@ -163,7 +163,7 @@ class PolygonLabels:
         wrong = [name for name in self.burn_order if name not in classes.names]
         if wrong or len(set(self.burn_order)) < len(self.burn_order):
             raise InputError(
-                f"burn_order {','.join(self.burn_order)}: expected different classes of "
+                f"--burn-order {','.join(self.burn_order)}: expected different classes of "
                 f"{', '.join(classes.names)}, from bottom to top, or one field of numbers."
             )
         return None
@@ -171,18 +171,24 @@ class PolygonLabels:
     def _numbers(self, found: Polygons, field: str) -> np.ndarray:
         values = found.fields[field]
         if values.dtype.kind not in "iuf":
-            raise InputError(f"{self.path}: burn_order needs numbers; field {field!r} has others.")
+            raise InputError(
+                f"{self.path}: --burn-order needs class names or a field of numbers; the values of "
+                f"{field!r} are not numbers."
+            )
         if not np.isfinite(values).all():
             wrong = found.listed(~np.isfinite(values))
-            raise InputError(f"{self.path}: {wrong} have no number in {field!r} for burn_order.")
+            raise InputError(
+                f"{self.path}: {wrong} have no number in the field {field!r} of --burn-order."
+            )
         return values
 
     def _only_class(self, classes: ClassTable) -> str:
         others = [name for name in classes.names if name != BACKGROUND]
         if len(others) != 1:
             raise InputError(
-                f"{self.path}: name the field of the classes, with class_field=... or "
-                f"--class-field: there are several classes, {', '.join(others)}."
+                f"{self.path}: which polygon is of which class? There are {len(others)} classes "
+                f"({', '.join(others)}): name the field that says it, with class_field=... or "
+                "--class-field."
             )
         return others[0]
 

@@ -15,7 +15,12 @@ from keras_deeplab.data.files.labelled_scenes import LabelledScenes
 from keras_deeplab.data.files.places import places_of
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
 from keras_deeplab.data.files.scenes import NEAR, Scene, open_scenes, scene_files
-from keras_deeplab.data.files.validation import TRAIN, ValidationGround, ValidationPlace
+from keras_deeplab.data.files.validation import (
+    TRAIN,
+    ValidationGround,
+    ValidationPlace,
+    lon_lat_outlines,
+)
 from keras_deeplab.data.files.vectors import default_classes, label_scenes
 from keras_deeplab.data.files.windows import GridWindows, RandomWindows
 from keras_deeplab.data.summary import LabelCounts
@@ -24,6 +29,7 @@ if typing.TYPE_CHECKING:
     import tensorflow as tf
 
 GRID = GridWindows()  # in which scenes are validated and evaluated
+SHARED = 0.01  # of a scene; neighbouring scenes may overlap by a few pixels
 
 
 class PolygonScenes:
@@ -111,6 +117,25 @@ class PolygonScenes:
         if ground is None:
             return []
         return [(scene, ground) for scene in self._scenes if len(ground.polygons(scene))]
+
+    def on_ground_of(self, other: PolygonScenes) -> list[str]:
+        """The scenes that share more than `SHARED` of their ground with a scene of another source.
+
+        None if both sources have labelled areas of their own, which may be apart.
+        """
+        import shapely
+
+        areas = {self._labels.area, other._labels.area}
+        if len(areas) == 2 and None not in areas:
+            return []
+        theirs = lon_lat_outlines(other._scenes)
+        tree = shapely.STRtree(theirs)
+        found = []
+        for scene, outline in zip(self._scenes, lon_lat_outlines(self._scenes), strict=True):
+            near = theirs[tree.query(outline)]
+            if (shapely.area(shapely.intersection(outline, near)) > SHARED * outline.area).any():
+                found.append(scene.path)
+        return found
 
     @functools.cached_property
     def _scenes(self) -> list[Scene]:

@@ -54,6 +54,15 @@ class Scene:
         """`(height, width)` in pixels that are read."""
         return self.grid.height, self.grid.width
 
+    def ground(self, pixels: np.ndarray) -> np.ndarray:
+        """Coordinates `(N, 2)` of places `(column, row)` in pixels."""
+        return np.stack(apply_transform(self.grid.transform, *pixels.T), axis=-1)
+
+    def outline(self, margin: int = 0) -> np.ndarray:
+        """Coordinates `(4, 2)` of its corners, with a margin in pixels."""
+        low, right, bottom = -margin, self.grid.width + margin, self.grid.height + margin
+        return self.ground(np.array([(low, low), (right, low), (right, bottom), (low, bottom)]))
+
 
 def scene_files(paths: StrPath | Sequence[StrPath]) -> list[str]:
     """The files of scenes: those named, and all in the folders among them."""
@@ -166,13 +175,10 @@ def region_of(scenes: Sequence[Scene], margin: int = 0) -> Region:
         for transform in (scene.grid.transform for scene in scenes)
         for side in ((transform.a, transform.d), (transform.b, transform.e))
     ]
-    bounds = tuple(_bounds(scene, margin) for scene in scenes)
+    bounds = tuple(_bounds(scene.outline(margin)) for scene in scenes)
     return Region(scenes[0].grid.crs, TOLERANCE * min(sides), bounds)
 
 
-def _bounds(scene: Scene, margin: int) -> Bounds:
-    height, width = scene.shape
-    columns = np.array([-margin, width + margin, width + margin, -margin])
-    rows = np.array([-margin, -margin, height + margin, height + margin])
-    x, y = apply_transform(scene.grid.transform, columns, rows)
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+def _bounds(points: np.ndarray) -> Bounds:
+    (left, bottom), (right, top) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, bottom, right, top

@@ -17,12 +17,12 @@ from keras_deeplab.data.files.blocks import draw_blocks
 from keras_deeplab.data.files.burning import Burner, in_pixels
 from keras_deeplab.data.files.labelled import LabelProvider
 from keras_deeplab.data.files.labelled_scenes import CELL
-from keras_deeplab.data.files.places import apply_transform
 from keras_deeplab.data.files.restricted import RestrictedLabels, grown
 from keras_deeplab.data.files.scenes import Scene, region_of
 
 TRAIN, VAL = "train", "val"
 LON_LAT = "OGC:CRS84"
+DEGREES = 1e-7  # tolerance in it, about a centimetre
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,12 +193,11 @@ class ValidationGround:
         from keras_deeplab.data.files.polygon_files import read_polygons
         from keras_deeplab.data.files.reprojection import project_polygons
 
-        degrees = 1e-7  # about a centimetre
         if self.place.area is not None:
-            found = list(read_polygons(self.place.area, LON_LAT, tolerance=degrees).geometries)
+            found = list(read_polygons(self.place.area, LON_LAT, tolerance=DEGREES).geometries)
         else:
             found = [
-                project_polygons(np.array([shapely.polygons(points)]), crs, LON_LAT, degrees)[0]
+                project_polygons(np.array([shapely.polygons(points)]), crs, LON_LAT, DEGREES)[0]
                 for crs, points in self.outlines
             ]
         features = [
@@ -213,6 +212,22 @@ class ValidationGround:
         return Burner(polygons, np.ones(len(polygons), np.uint8), all_touched=subset == TRAIN)
 
 
+def lon_lat_outlines(scenes: Sequence[Scene]) -> np.ndarray:
+    """Outlines of scenes as shapely polygons in longitude and latitude."""
+    import shapely
+
+    from keras_deeplab.data.files.reprojection import project_polygons
+
+    return np.concatenate(
+        [
+            project_polygons(
+                np.array([shapely.polygons(scene.outline())]), scene.grid.crs, LON_LAT, DEGREES
+            )
+            for scene in scenes
+        ]
+    )
+
+
 def _outline(
     scene: Scene,
     rows: tuple[int, int] | None = None,
@@ -224,8 +239,7 @@ def _outline(
     left, right = (0, width) if columns is None else (columns[0] * CELL, columns[1] * CELL)
     bottom, right = min(bottom, height), min(right, width)
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
-    ground = np.stack(apply_transform(scene.grid.transform, *corners.T), axis=-1)
-    return Outline(scene.grid.crs, ground)
+    return Outline(scene.grid.crs, scene.ground(corners))
 
 
 def _real(path: StrPath) -> pathlib.Path:

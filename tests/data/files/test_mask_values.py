@@ -142,7 +142,7 @@ def test_texts_and_their_mistakes():
         ("0", "'0' names no class"),
         ("x=a", "'x=a' is not VALUE=CLASS"),
         ("0=a,,1=b", "'' is not VALUE=CLASS"),
-        ("0=a,0=b", "Mask values 0 have two meanings"),
+        ("0=a,0=b", "--mask-values: 0 is given more than once"),
     ):
         with pytest.raises(ValueError, match=message):
             parse_mask_values(text)

@@ -83,4 +83,4 @@ def test_255_is_not_a_class(tmp_path, scene, near, caplog):
     with caplog.at_level(logging.WARNING):
         (label,) = labels_of(scene, labels, class_field="kind")
     assert (label == 255).sum() == 100 * 45 and (label == 1).sum() == 70 * 50
-    assert "1 polygon of value 255; their ground is ignored" in caplog.text
+    assert "the ground of 1 polygon of value 255 is ignored" in caplog.text
