@@ -15,6 +15,7 @@ from keras_deeplab.checkpoints.matching import (
     CLASS_AXIS,
     CLASSIFIERS,
     is_in,
+    listed,
 )
 from keras_deeplab.checkpoints.pytorch.foreign import refuse_foreign
 from keras_deeplab.checkpoints.pytorch.reader import read_torch_checkpoint
@@ -71,10 +72,10 @@ def describe_weights(path: StrPath) -> WeightsInfo:
             raise CheckpointError(f"{path}: {error}") from error
     first = next((layer for layer in FIRST_CONVOLUTIONS if layer in kernels), None)
     if first is None:
-        layers = f"only {', '.join(list(kernels)[:4])}, ..." if kernels else "no convolution"
+        layers = f"only {listed(list(kernels), 4)}" if kernels else "no convolution"
         raise CheckpointError(
             f"{path} is not a DeepLabV3+ of keras_deeplab, mmsegmentation or DeepLab's TensorFlow "
-            f"code: it contains no layer {' or '.join(FIRST_CONVOLUTIONS)}, {layers}."
+            f"code: it contains none of the layers {', '.join(FIRST_CONVOLUTIONS)}, but {layers}."
         )
     classifier, backbone = kernels.get(CLASSIFIERS[0]), _backbone(kernels)
     return WeightsInfo(

@@ -120,7 +120,7 @@ class Match:
         if bad:
             raise CheckpointError(
                 f"{self.source} contains NaN or infinity in {len(bad)} of {len(values)} arrays: "
-                f"{_listed(bad)}. Use a checkpoint from before the training diverged."
+                f"{listed(bad)}. Use a checkpoint from before the training diverged."
             )
         for name, target in self.targets.items():
             target.variable.assign(values[name])
@@ -136,7 +136,7 @@ class Match:
             ],
         }
         parts = [
-            f"{len(names)} {what}: {_listed(names)}" for what, names in mismatches.items() if names
+            f"{len(names)} {what}: {listed(names)}" for what, names in mismatches.items() if names
         ]
         if parts:
             raise CheckpointError(f"{self.source} does not match {self.model}: {'; '.join(parts)}.")
@@ -190,5 +190,6 @@ def is_in(layer: str, parts: Iterable[str]) -> bool:
     return any(layer == part or layer.startswith(f"{part}.") for part in parts)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:MOST_NAMES])}{', ...' if len(names) > MOST_NAMES else ''}"
+def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """Names with commas, for messages; ", ..." where there are more of them."""
+    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"

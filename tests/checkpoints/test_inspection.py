@@ -71,9 +71,12 @@ def test_files_of_other_networks(tmp_path):
     with h5py.File(tmp_path / "keras2.weights.h5", "w") as file:
         file.attrs["layer_names"] = ["conv2d"]
     for name, message in (
-        ("other.keras", "no layer backbone.stem.0 or .*, only first"),
-        ("other.weights.h5", "no layer backbone.stem.0 or .*, only first"),
-        ("other.pth", "no layer backbone.stem.0 or .*, only .*features.0"),
+        (
+            "other.keras",
+            "none of the layers backbone.stem.0, backbone._conv_stem, .*, but only first.$",
+        ),
+        ("other.weights.h5", "none of the layers backbone.stem.0, .*, but only first"),
+        ("other.pth", "none of the layers backbone.stem.0, .*, but only .*features.0"),
         ("two.pth", "start with 'student.backbone.' and 'teacher.backbone.'"),
         ("keras2.weights.h5", "not a weights file of Keras 3"),
         ("none.keras", "does not exist"),

@@ -135,3 +135,17 @@ def test_half_the_channels():
         case, values = compute("mnv2_dm05_os16_c21_1x129x129", "narrow")
     check_features(case, values)
     check_logits(case["logits"], values["logits"])
+
+
+@pytest.mark.slow
+def test_several_scales_are_close():
+    """`predict` resizes images without aligned corners: not equal, but with the same classes."""
+    case = read("official/tta/tta_mnv2_plain_os16_c21_1x65x97.json")
+    model = kd.build("mnv2_d16_plain", 21)
+    kd.load_state_dict(model, golden_variables(case["variables"]))
+    (picture,) = golden_tf.make_picture(case["case"], 1, 65, 97)
+    found = kd.predict(model, picture, scales=case["eval_scales"], flip=case["add_flipped_images"])
+    _, y, x = np.array(case["positions_nyx"]).T
+    np.testing.assert_allclose(found[y, x], case["mean_probabilities"], rtol=0, atol=0.01)
+    histogram = np.bincount(found.argmax(-1).ravel(), minlength=21)
+    np.testing.assert_array_equal(histogram, case["argmax_histogram"])

@@ -16,7 +16,7 @@ _FOREIGN = {
         "it has another stem (7x7, with a ResNet), another ASPP and decoder, and aligned corners",
     ),
     "segmentation_models.pytorch's DeepLabV3": (
-        (r"(?:.+\.)?encoder\.", r"(?:.+\.)?decoder\.0\.(?:convs|project)\."),
+        (r"(?:.+\.)?encoder\.", r"(?:.+\.)?decoder\.(?:0|aspp)\.(?:convs|project)\."),
         "it has another stem (7x7, with a ResNet), another ASPP, and no decoder",
     ),
 }

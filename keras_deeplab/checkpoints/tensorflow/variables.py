@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_deeplab.checkpoints.errors import CheckpointError
-from keras_deeplab.checkpoints.matching import Match, Target
+from keras_deeplab.checkpoints.matching import Match, Target, listed
 from keras_deeplab.models.variants import BACKBONES
 
 # Module of the head -> path of its variables.
@@ -102,10 +102,10 @@ def match_variables(
     }
     found = scope_in(variables)
     if variables and found != scope:
-        what = "no variables of DeepLab's TensorFlow code" if found is None else f"those of {found}"
+        what = "none of these" if found is None else f"those of {found}"
         raise CheckpointError(
             f"The variables of model {model.name!r} begin with {scope}/, but the state dict has "
-            f"{what}: {', '.join(list(variables)[:4])}, ..."
+            f"{what}: {listed(list(variables), 4)}"
         )
     match = Match("The checkpoint", f"model {model.name!r}", dict(official_weights(model)), arrays)
     return match.of_backbone() if backbone_only else match
@@ -132,5 +132,6 @@ def kernel_shapes(variables: Mapping[str, np.ndarray]) -> dict[str, tuple[int, .
         elif path == _HEAD["conv_seg"]:
             shapes["decode_head.conv_seg"] = array.shape
         else:
-            shapes[f"decode_head.{_MODULES.get(path, path)}.conv"] = array.shape
+            module = _MODULES.get(path)
+            shapes[path if module is None else f"decode_head.{module}.conv"] = array.shape
     return shapes

@@ -11,7 +11,8 @@ from keras_deeplab.checkpoints.pytorch.writer import write_torch_checkpoint
 # Some names of each network, as its library writes them.
 TORCHVISION = ("backbone.conv1.weight", "classifier.0.convs.1.0.weight", "classifier.4.weight")
 SMP_PLUS = ("encoder.conv1.weight", "decoder.aspp.0.convs.0.0.weight", "decoder.block1.0.weight")
-SMP = ("encoder.conv1.weight", "decoder.0.convs.0.0.weight", "segmentation_head.0.weight")
+SMP = ("encoder.conv1.weight", "decoder.aspp.convs.0.0.weight", "segmentation_head.0.weight")
+OLD_SMP = ("encoder.conv1.weight", "decoder.0.convs.0.0.weight", "segmentation_head.0.weight")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ SMP = ("encoder.conv1.weight", "decoder.0.convs.0.0.weight", "segmentation_head.
         (TORCHVISION, "torchvision's DeepLabV3,", "module.net."),
         (SMP_PLUS, r"segmentation_models.pytorch's DeepLabV3\+,", ""),
         (SMP, "segmentation_models.pytorch's DeepLabV3,", "model."),
+        (OLD_SMP, "segmentation_models.pytorch's DeepLabV3,", ""),
     ],
 )
 def test_networks_are_named(names, network, prefix):

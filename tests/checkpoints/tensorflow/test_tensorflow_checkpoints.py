@@ -21,6 +21,7 @@ import keras_deeplab as kd
 from keras_deeplab.checkpoints.inspection import build_for, describe_weights
 from keras_deeplab.checkpoints.loading import init_weights
 from keras_deeplab.checkpoints.state_dict import to_state_dict
+from keras_deeplab.checkpoints.tensorflow.variables import is_backbone, kernel_shapes
 
 FILES = OFFICIAL / "checkpoints"
 ARCHIVE = FILES / "deeplabv3_mnv2_small_voc.tar.gz"
@@ -123,7 +124,7 @@ def test_names_and_shapes_are_strict(plain):
     backbone = {name: x for name, x in variables.items() if name.startswith("MobilenetV2/")}
     with pytest.raises(kd.CheckpointError, match="17 missing: image_pooling/weights"):
         kd.load_state_dict(plain, backbone)
-    with pytest.raises(kd.CheckpointError, match="has no variables of DeepLab's TensorFlow code"):
+    with pytest.raises(kd.CheckpointError, match=r"has none of these: backbone\.stem"):
         kd.load_state_dict(plain, {"backbone.stem.0.weight": missing})
     with pytest.raises(kd.CheckpointError, match=r"begin with MobilenetV2/, but .* of xception_65"):
         kd.load_state_dict(plain, {"xception_65/entry_flow/conv1_1/weights": missing})
@@ -140,6 +141,16 @@ def test_other_networks_are_named(plain):
         to_state_dict(plain)
 
 
+def test_networks_without_a_variant_are_shown_by_their_names(plain, tmp_path):
+    first = "xception_71/entry_flow/conv1_1"
+    kernel = np.zeros((3, 3, 3, 32), "float32")
+    path = save_variables({f"{first}/weights": kernel}, tmp_path / "model.ckpt")
+    with pytest.raises(kd.CheckpointError, match=f"none of these: {first}/weights$"):
+        kd.load_weights(plain, path)
+    with pytest.raises(kd.CheckpointError, match=rf"backbone\.Conv, but only {first}\.$"):
+        describe_weights(path)
+
+
 def test_what_files_contain(files):
     info = describe_weights(files["whole"])
     assert (info.num_classes, info.channels, info.aux_head) == (21, 3, False)
@@ -152,6 +163,21 @@ def test_what_files_contain(files):
         kd.CheckpointError, match="contains MobileNetV2, variant x65_d16 has Xception"
     ):
         build_for(files["whole"], "x65_d16")
+
+
+@pytest.mark.parametrize(
+    "first, classifier",
+    [
+        ("xception_65/entry_flow/conv1_1", "xception_65/logits"),
+        ("MobilenetV2/Conv", "MobilenetV2/Logits/Conv2d_1c_1x1"),
+    ],
+)
+def test_an_imagenet_classifier_is_none_of_ours(first, classifier):
+    """As `nets` of research/slim and `core/xception.py` name it."""
+    kernel = np.zeros((3, 3, 3, 32), "float32")
+    names = {f"{first}/weights": kernel, f"{classifier}/weights": kernel[:1, :1]}
+    assert list(kernel_shapes(names)) == [f"backbone.{first.partition('/')[2].replace('/', '.')}"]
+    assert is_backbone(names)
 
 
 def test_backbones_and_other_classes(files, caplog):
