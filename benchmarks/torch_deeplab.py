@@ -170,7 +170,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class DecodeHead(nn.Module):
-    def __init__(self, inputs, low_level_inputs, channels, low_level, classes, rates):
+    def __init__(self, inputs, low_level_inputs, channels, low_level, classes, rates, dropout):
         super().__init__()
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), ConvModule(inputs, channels))
         self.aspp_modules = nn.ModuleList([ConvModule(inputs, channels)])
@@ -180,6 +180,7 @@ class DecodeHead(nn.Module):
         self.sep_bottleneck = nn.Sequential(
             Separable(channels + low_level, channels), Separable(channels, channels)
         )
+        self.dropout = nn.Dropout2d(dropout)
         self.conv_seg = nn.Conv2d(channels, classes, 1)
 
     def forward(self, x, low_level):
@@ -187,7 +188,7 @@ class DecodeHead(nn.Module):
         x = self.bottleneck(torch.cat(branches, 1))
         low_level = self.c1_bottleneck(low_level)
         x = torch.cat([resize(x, low_level), low_level], 1)
-        return self.conv_seg(self.sep_bottleneck(x))
+        return self.conv_seg(self.dropout(self.sep_bottleneck(x)))
 
 
 class AuxiliaryHead(nn.Module):
@@ -201,20 +202,27 @@ class AuxiliaryHead(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """Images `(N, 3, H, W)`, normalised, to main and auxiliary logits of the same size."""
+    """Images `(N, 3, H, W)`, normalised, to a list of main and auxiliary logits of the same size.
 
-    def __init__(self, variant, classes):
+    Dropout is that of the main head.
+    """
+
+    def __init__(self, variant, classes, *, auxiliary=True, dropout=0.0):
         super().__init__()
         if variant == LITE0:
             self.backbone, sizes, rates = EfficientNetLite0(), LITE0_CHANNELS, (6, 12, 18)
         else:
             self.backbone, rates = Backbone(variant), (12, 24, 36)
             sizes = BASIC if variant == "r18_d8" else BOTTLENECK
-        last, first, third, channels, low_level, auxiliary = sizes
-        self.decode_head = DecodeHead(last, first, channels, low_level, classes, rates)
-        self.auxiliary_head = AuxiliaryHead(third, auxiliary, classes)
+        last, first, third, channels, low_level, auxiliary_channels = sizes
+        self.decode_head = DecodeHead(last, first, channels, low_level, classes, rates, dropout)
+        self.auxiliary_head = None
+        if auxiliary:
+            self.auxiliary_head = AuxiliaryHead(third, auxiliary_channels, classes)
 
     def forward(self, image):
         first, third, fourth = self.backbone(image)
-        logits = self.decode_head(fourth, first), self.auxiliary_head(third)
+        logits = [self.decode_head(fourth, first)]
+        if self.auxiliary_head is not None:
+            logits.append(self.auxiliary_head(third))
         return [resize(x, image) for x in logits]

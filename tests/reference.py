@@ -9,6 +9,8 @@ import pathlib
 import sys
 from unittest import mock
 
+import numpy as np
+
 DATA = pathlib.Path(__file__).parent / "data"
 REFERENCE = DATA / "reference"
 TOLERANCE = 1e-4  # absolute, on logits and features
@@ -106,3 +108,43 @@ def write_archive(path, variables):
         with tarfile.open(path, "w:gz", compresslevel=1) as archive:
             archive.add(folder, path.name.partition(".")[0])
     return path
+
+
+def twin_model():
+    """`efl0_d16` of two classes with the bundled ImageNet backbone, golden heads and no dropout."""
+    import keras_deeplab as kd
+    from keras_deeplab.checkpoints.state_dict import to_state_dict
+
+    model = kd.build("efl0_d16", 2, weights="imagenet", dropout=0.0)
+    arrays = to_state_dict(model)
+    heads = {name: array.shape for name, array in arrays.items() if name.startswith("decode_head")}
+    kd.load_state_dict(model, {**arrays, **golden.make_state_dict(heads)})
+    return model
+
+
+def twin_batches():
+    """Twenty batches of four images, bright pixels of one class, a fifth of them ignored."""
+    for step in range(20):
+        names = [f"twin:{step}:{index}" for index in range(4)]
+        images = np.stack([golden.make_image_u8(name, 80, 80, cell=20) for name in names])
+        labels = (images.mean(-1) > 128).astype(np.uint8)
+        labels[:, :, 64:] = 255
+        yield images, labels
+
+
+def twin_recipe():
+    """The recipe of these batches."""
+    import keras_deeplab as kd
+
+    return kd.Recipe(
+        steps=20,
+        batch_size=4,
+        crop=80,
+        optimizer="adamw",
+        learning_rate=1e-3,
+        schedule="cosine",
+        warmup=5,
+        weight_decay=0.01,
+        loss={"crossentropy": 1.0, "dice": 0.5},
+        divide_by="valid",
+    )

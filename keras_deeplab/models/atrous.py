@@ -160,15 +160,16 @@ def _shifts(sides: Sequence[int], rates: tuple[int, int], size: Sequence[int | N
 def _sum_of_shifts(features: Any, kernel: Any, shifts: Shifts) -> Any:
     """At every position the sum over the taps of the features there, times the tap's weights.
 
-    Summed in float32, as TensorFlow's own convolution does.
+    Summed in float32 or more, as TensorFlow's own convolution does.
     """
     import tensorflow as tf
 
-    total = tf.zeros(tf.shape(features), tf.float32)
+    dtype = _dtype_of_sums(features)
+    total = tf.zeros(tf.shape(features), dtype)
     for (row, column), shift in shifts.items():
         with tf.control_dependencies([total]):  # one product in memory at a time
-            part = tf.cast(_overlap(features, shift), tf.float32)
-            product = part * tf.cast(kernel[row, column, :, 0], tf.float32)
+            part = tf.cast(_overlap(features, shift), dtype)
+            product = part * tf.cast(kernel[row, column, :, 0], dtype)
             total += _in_place(product, shift, features)
     return tf.cast(total, features.dtype)
 
@@ -178,15 +179,20 @@ def _taps(inputs: Any, upstream: Any, kernel: Any, shifts: Shifts) -> Any:
     import tensorflow as tf
 
     rows, columns, channels, _ = kernel.shape
-    missing = tf.zeros(channels, tf.float32)
+    dtype = _dtype_of_sums(inputs)
+    missing = tf.zeros(channels, dtype)
     taps, last = {}, missing
     for tap, (down, right) in shifts.items():
         with tf.control_dependencies([last]):
-            part = tf.cast(_overlap(inputs, (down, right)), tf.float32)
-            other = tf.cast(_overlap(upstream, (-down, -right)), tf.float32)
+            part = tf.cast(_overlap(inputs, (down, right)), dtype)
+            other = tf.cast(_overlap(upstream, (-down, -right)), dtype)
             taps[tap] = last = tf.reduce_sum(part * other, axis=(0, 1, 2))
     stacked = tf.stack([taps.get((i, j), missing) for i in range(rows) for j in range(columns)])
     return tf.cast(tf.reshape(stacked, kernel.shape), kernel.dtype)
+
+
+def _dtype_of_sums(features: Any) -> str:
+    return keras.backend.result_type(features.dtype, "float32")
 
 
 def _overlap(features: Any, shift: tuple[int, int]) -> Any:

@@ -62,7 +62,9 @@ class SegmentationCrossentropy(keras.losses.Loss):
         if self.class_weights is not None:
             losses = losses * _class_factors(self.class_weights, labels, y_pred.shape[-1])
         losses = keras.ops.where(valid, losses, 0.0)
-        return losses * _pixels_per_valid_one(valid) if self.divide_by == "valid" else losses
+        if self.divide_by == "valid":
+            losses *= _pixels_per_valid_one(valid, losses.dtype)
+        return losses
 
     def pixel_losses(self, labels: Tensor, valid: Tensor, logits: Tensor) -> Tensor:
         """Loss per pixel before class weights; ignored pixels have label 0 and any loss."""
@@ -285,8 +287,8 @@ def _per_image(values: Tensor) -> Tensor:
     return keras.ops.mean(keras.ops.reshape(values, (keras.ops.shape(values)[0], -1)), axis=-1)
 
 
-def _pixels_per_valid_one(valid: Tensor) -> Tensor:
+def _pixels_per_valid_one(valid: Tensor, dtype: Any) -> Tensor:
     """All pixels over valid pixels: turns a mean over all pixels into one over valid pixels."""
-    count = keras.ops.cast(keras.ops.count_nonzero(valid), "float32")
-    pixels = keras.ops.cast(keras.ops.size(valid), "float32")
+    count = keras.ops.cast(keras.ops.count_nonzero(valid), dtype)
+    pixels = keras.ops.cast(keras.ops.size(valid), dtype)
     return keras.ops.divide_no_nan(*sum_over_replicas([pixels, count]))

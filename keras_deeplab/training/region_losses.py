@@ -27,7 +27,7 @@ class _RegionLoss(keras.losses.Loss):
         labels = keras.ops.where(valid, labels, -1)  # one-hot of -1 is all zeros
         truth = keras.ops.one_hot(labels, y_pred.shape[-1], dtype="float32")
         losses = self.class_losses(truth, keras.ops.softmax(y_pred), valid[..., None])
-        present = keras.ops.cast(keras.ops.any(truth > 0, axis=(1, 2)), "float32")
+        present = keras.ops.cast(keras.ops.any(truth > 0, axis=(1, 2)), losses.dtype)
         return keras.ops.divide_no_nan(
             keras.ops.sum(losses * present, axis=-1), keras.ops.sum(present, axis=-1)
         )
