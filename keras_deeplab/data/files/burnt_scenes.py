@@ -13,10 +13,10 @@ from keras_deeplab._internal.errors import InputError
 from keras_deeplab._internal.problems import listing
 from keras_deeplab.data.class_table import ClassTable
 from keras_deeplab.data.files.burning import Burner, BurntLabels, in_pixels
-from keras_deeplab.data.files.polygon_files import extent
 from keras_deeplab.data.files.polygon_labels import PolygonLabels
 from keras_deeplab.data.files.reprojection import Bounds
 from keras_deeplab.data.files.scenes import Scene, region_of
+from keras_deeplab.data.files.vector_layers import extent
 
 logger = logging.getLogger("keras_deeplab")
 
