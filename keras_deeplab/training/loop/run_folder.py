@@ -92,7 +92,9 @@ class RunFolder(keras.callbacks.Callback):
             self._overflows = int(state.attrs["overflows"])
             self.validation_due = bool(state.attrs["validation_due"])
             self.step = int(state.attrs["step"])
-        self.history.read(self.folder / "history.csv", until=self.step)
+        # The history is written first: after a kill in between, it has a row of these losses.
+        until = self.step - 1 if self._losses else self.step
+        self.history.read(self.folder / "history.csv", until=until)
         return self.step
 
     def remove_leftovers(self) -> None:

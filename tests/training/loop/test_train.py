@@ -3,6 +3,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 
 import h5py
@@ -360,3 +361,18 @@ def test_a_run_writes_its_files_and_learns(tmp_path):
 def read_history(folder):
     with open(folder / "history.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_a_kill_between_history_and_weights_adds_no_row(whole, tmp_path):
+    """The history has the row of an epoch already, the weights are those before its validation."""
+    folder = tmp_path / "run"
+
+    def keep():
+        shutil.copyfile(folder / "last.weights.h5", tmp_path / "before_validation.h5")
+
+    run(folder, callbacks=[At(5, keep)])
+    history = (folder / "history.csv").read_text()
+    shutil.copyfile(tmp_path / "before_validation.h5", folder / "last.weights.h5")
+    run(folder, resume=True)
+    assert (folder / "history.csv").read_text() == history
+    assert history == (whole[0] / "history.csv").read_text()
