@@ -52,9 +52,10 @@ class OutlineScores:
         return 2 * self.matched / outlines if outlines else float("nan")
 
     def to_json(self) -> dict[str, typing.Any]:
-        """All figures by name."""
+        """All figures by name; `None` for NaN, which JSON does not have."""
         shares = {name: getattr(self, name) for name in ("precision", "recall", "f_score")}
-        return {**dataclasses.asdict(self), **shares}
+        figures = {**dataclasses.asdict(self), **shares}
+        return {name: None if value != value else value for name, value in figures.items()}
 
 
 def match_outlines(

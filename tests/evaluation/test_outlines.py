@@ -44,6 +44,7 @@ def test_the_best_pair_comes_first():
 def test_no_predictions():
     scores = match_outlines(boxes(), REFERENCE)
     assert (scores.matched, scores.recall) == (0, 0) and math.isnan(scores.precision)
+    assert scores.to_json()["precision"] is None and scores.to_json()["recall"] == 0
     with pytest.raises(ValueError, match="iou must be above 0"):
         match_outlines(REFERENCE, REFERENCE, iou=0)
 
